@@ -1,0 +1,27 @@
+"""What every test stands on: nothing is fetched, shapes are checked, and real data comes from KADAPTER_DATA."""
+
+import os
+from pathlib import Path
+
+# Before anything imports torch or transformers: no model hub, and no more threads than the smallest machine has.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Every annotated shape and type in kadapter is checked when the tests call it. It must come before kadapter is imported.
+install_import_hook("kadapter", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real sample data that KADAPTER_DATA names."""
+    named = os.environ.get("KADAPTER_DATA")
+    if not named:
+        pytest.skip("KADAPTER_DATA is not set: it names the folder of real sample data")
+    folder = Path(named).resolve()
+    if not folder.is_dir():
+        pytest.fail(f"KADAPTER_DATA={named}: no such folder")
+    return folder
