@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 import pytest
 from jaxtyping import install_import_hook
 
-# Every annotated shape and type in kadapter is checked when the tests call it. It must come before kadapter is imported.
+# Every annotated shape and type in kadapter is checked when a test calls it. This comes before kadapter is imported.
 install_import_hook("kadapter", "beartype.beartype")
 
 

@@ -55,7 +55,9 @@ def test_lock_takes_torch_from_any_index_and_no_gpu_packages():
     assert not [name for name in locked if name.startswith(("nvidia", "triton", "cuda"))]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the locks are complete for Linux; elsewhere pip adds a few packages")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the locks are complete for Linux; elsewhere pip adds a few packages"
+)
 def test_lock_is_closed():
     """What the locked packages ask for is locked too, so that two machines get the same environment."""
     locked = pins("requirements.lock") | pins("requirements-test.lock")
