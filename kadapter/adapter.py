@@ -1,0 +1,180 @@
+"""The knowledge adapter of Figure 2: K adapter layers outside the backbone, each a down-projection, N transformer layers and an
+up-projection with a skip connection, fed with the backbone's state at its plug layer and with the former adapter layer's output.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from kadapter.errors import KAdapterError, unknown
+
+COMBINE = ("add", "concat")
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Sizes of a knowledge adapter. The defaults are the paper's for RoBERTa-large (Section 3.1 and the official scripts).
+
+    Attributes:
+        hidden_size: width of the backbone's states.
+        plug_layers: indices into the backbone's `hidden_states`, one adapter layer each, ascending; 0 is the embedding output.
+        width: width of the inner transformer layers.
+        layers: transformer layers in each adapter layer (the paper's N).
+        heads: attention heads; divides `width`.
+        inner: width of the feed-forward part.
+        combine: how the backbone's state h and the former output a are one input: `concat` (the paper: the down-projection
+            reads [h ; a]) or `add` (the official code: h + a). In both, the skip connection carries h + a.
+        mask_padding: False lets padding be attended to, as the official code does.
+        init_std: standard deviation of the projections' initial weights; their biases start at 0. The transformer layers
+            keep torch's own initialisation, as published.
+    """
+
+    hidden_size: int
+    plug_layers: tuple[int, ...] = (0, 11, 22)
+    width: int = 768
+    layers: int = 2
+    heads: int = 12
+    inner: int = 3072
+    activation: str = "gelu"
+    dropout: float = 0.1
+    layer_norm_eps: float = 1e-5
+    init_std: float = 2e-4
+    combine: str = "concat"
+    mask_padding: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plug_layers", tuple(self.plug_layers))
+        if self.combine not in COMBINE:
+            raise unknown("combine", self.combine, COMBINE)
+        if self.activation not in ACT2FN:
+            raise unknown("activation", self.activation, ACT2FN)
+        if self.width % self.heads:
+            raise KAdapterError(f"adapter width {self.width} is not a multiple of its {self.heads} attention heads")
+        if not self.plug_layers or list(self.plug_layers) != sorted(set(self.plug_layers)):
+            raise KAdapterError(f"plug_layers {list(self.plug_layers)}: expected at least one index, ascending, none twice")
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "AdapterConfig":
+        """A configuration from plain values. Raises KAdapterError for a key that does not exist."""
+        known = {f.name for f in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise unknown("adapter setting", key, known)
+        return cls(**values)
+
+    def to_dict(self) -> dict:
+        """Plain values, as they stand in adapter_config.json."""
+        return asdict(self) | {"plug_layers": list(self.plug_layers)}
+
+
+class TransformerLayer(nn.Module):
+    """One post-norm BERT layer (Devlin et al., 2019) with fused attention."""
+
+    def __init__(self, width: int, heads: int, inner: int, activation: str, dropout: float, eps: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.attention_output = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=eps)
+        self.intermediate = nn.Linear(width, inner)
+        self.output = nn.Linear(inner, width)
+        self.output_norm = nn.LayerNorm(width, eps=eps)
+        self.activation = ACT2FN[activation]
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens width"], mask: Bool[Tensor, "batch 1 1 tokens"] | None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """`mask` is True where a key may be attended to."""
+        q, k, v = (
+            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (batch, heads, tokens, width / heads)
+            for part in (self.query, self.key, self.value)
+        )
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0)
+        x = self.attention_norm(x + self.dropout(self.attention_output(attended.transpose(1, 2).flatten(-2))))
+        return self.output_norm(x + self.dropout(self.output(self.activation(self.intermediate(x)))))
+
+
+class AdapterLayer(nn.Module):
+    """One adapter layer: `x + up(transformer(down(input)))` (Figure 2, left)."""
+
+    def __init__(self, config: AdapterConfig, first: bool) -> None:
+        super().__init__()
+        c = config
+        self.concat = c.combine == "concat" and not first  # the first layer has no former output to concatenate
+        self.down = nn.Linear(c.hidden_size * (2 if self.concat else 1), c.width)
+        self.transformer = nn.ModuleList(
+            TransformerLayer(c.width, c.heads, c.inner, c.activation, c.dropout, c.layer_norm_eps) for _ in range(c.layers)
+        )
+        self.up = nn.Linear(c.width, c.hidden_size)
+        for projection in (self.down, self.up):
+            nn.init.normal_(projection.weight, std=c.init_std)
+            nn.init.zeros_(projection.bias)
+
+    def forward(
+        self,
+        state: Float[Tensor, "batch tokens hidden"],
+        former: Float[Tensor, "batch tokens hidden"] | None,
+        mask: Bool[Tensor, "batch 1 1 tokens"] | None,
+    ) -> Float[Tensor, "batch tokens hidden"]:
+        skip = state if former is None else state + former
+        x = self.down(torch.cat([state, former], dim=-1) if self.concat else skip)
+        for layer in self.transformer:
+            x = layer(x, mask)
+        return skip + self.up(x)
+
+
+class KnowledgeAdapter(nn.Module):
+    """K adapter layers over a frozen backbone's states (Section 3.1). It reads those states alone, never another adapter."""
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.provenance: dict = {}  # what it was trained on; travels with the saved adapter
+        self.layers = nn.ModuleList(AdapterLayer(config, first=k == 0) for k in range(len(config.plug_layers)))
+
+    def forward(
+        self,
+        states: Float[Tensor, "plugs batch tokens hidden"] | Sequence[Float[Tensor, "batch tokens hidden"]],
+        attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens hidden"]:
+        """The output of the last adapter layer.
+
+        Args:
+            states: the backbone's hidden states at `config.plug_layers`, in that order.
+            attention_mask: 1 at real tokens; None (or `mask_padding=False`) attends to everything.
+
+        Raises KAdapterError when the number of states is not that of the plug layers.
+        """
+        if len(states) != len(self.layers):
+            raise KAdapterError(f"an adapter with plug layers {list(self.config.plug_layers)} was given {len(states)} hidden states")
+        mask = None
+        if attention_mask is not None and self.config.mask_padding:
+            mask = attention_mask.bool()[:, None, None, :]
+        output = None
+        for layer, state in zip(self.layers, states, strict=True):
+            output = layer(state, output, mask)
+        return output
+
+
+def count_parameters(config: AdapterConfig) -> int:
+    """Parameters of an adapter of these sizes, without allocating it."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in KnowledgeAdapter(config).parameters())
+
+
+def build_adapter(config: AdapterConfig, seed: int = 0) -> KnowledgeAdapter:
+    """A new adapter with the published initialisation, from a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return KnowledgeAdapter(config)
+
+
+def default_plug_layers(depth: int) -> list[int]:
+    """First, middle and last but one of `depth` layers: 0, 11, 22 of 24 would be the official ones scaled down."""
+    return sorted({0, max(0, depth // 2 - 1), max(0, depth - 2)})

@@ -1,0 +1,97 @@
+"""The names: formats, tasks, kinds of knowledge and model rows. A new dataset or kind of knowledge is one line here."""
+
+import importlib
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from kadapter.errors import KAdapterError, unknown
+from kadapter.tasks.base import Task
+
+# format -> the module of kadapter.formats that reads and writes it
+FORMATS = {
+    "trex_rc": "T-REx relation classification: a JSON list, token indices",
+    "conllu": "CoNLL-U treebank",
+    "tacred": "TACRED: a JSON list, token indices, end inclusive",
+    "entity_typing": "OpenEntity and FIGER in ERNIE's split: a JSON list, character offsets",
+    "opennre": "Wiki80 and other OpenNRE files: one JSON per line",
+    "semeval": "SemEval-2010 Task 8: blocks of three lines",
+    "figer_gold": "FIGER (GOLD): one token and tag per line",
+}
+
+# task -> "module:class"
+TASKS = {
+    "relation": "kadapter.tasks.relation:RelationTask",
+    "dependency": "kadapter.tasks.dependency:DependencyTask",
+    "typing": "kadapter.tasks.typing:TypingTask",
+}
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What an adapter is pre-trained on: a task, its options, and where the paper describes it."""
+
+    task: str
+    options: dict = field(default_factory=dict)
+    source: str = ""
+
+
+KNOWLEDGE = {
+    "factual": Knowledge("relation", {"negative": None}, "Section 3.2: relation classification on T-REx"),
+    "linguistic": Knowledge("dependency", {"head_type": "position"}, "Section 3.3: dependency head prediction"),
+}
+
+# Model rows of the paper's tables; any '+'-joined list of adapter names is a row, too.
+MODELS = {
+    "backbone": "plain fine-tuning, no adapter",
+    "none": "an adapter without knowledge: its initial weights",
+    "F": "the factual adapter",
+    "L": "the linguistic adapter",
+    "F+L": "both",
+}
+
+
+def format_module(name: str) -> ModuleType:
+    """The module with `SCHEMA`, `read` and `write` of a format. Raises KAdapterError for an unknown name."""
+    if name not in FORMATS:
+        raise unknown("format", name, FORMATS)
+    return importlib.import_module(f"kadapter.formats.{name}")
+
+
+def task_class(name: str) -> type[Task]:
+    """A task's class. Raises KAdapterError for an unknown name."""
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    module, cls = TASKS[name].split(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+def task(name: str, **options) -> Task:
+    """A task by name. Raises KAdapterError for an unknown name or option."""
+    cls = task_class(name)
+    try:
+        return cls(**options)
+    except TypeError as error:
+        raise KAdapterError(f"task {name!r}: {str(error).split(') ', 1)[-1]}; its options are {sorted(cls().options())}") from None
+
+
+def knowledge(name: str) -> Knowledge:
+    """A kind of knowledge by name. Raises KAdapterError for an unknown one."""
+    if name not in KNOWLEDGE:
+        raise unknown("knowledge", name, KNOWLEDGE)
+    return KNOWLEDGE[name]
+
+
+def adapters_of(model: str, known: list[str]) -> list[str]:
+    """The adapter names of a model row: [] for `backbone`, ["none"] for `none`, ["F", "L"] for `F+L`.
+
+    Raises KAdapterError for an adapter that is not among `known`.
+    """
+    if model == "backbone":
+        return []
+    if model == "none":
+        return ["none"]
+    names = model.split("+")
+    for name in names:
+        if name not in known:
+            raise unknown("model", model, ["backbone", "none", *known, "+".join(known)])
+    return names

@@ -1,0 +1,313 @@
+"""One model: a backbone, any number of knowledge adapters beside it, a fusion of their outputs, and a task's head (Figure 1b).
+
+Stages differ only in which of these parts train: see `REGIMES`.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers.utils import ModelOutput
+
+from kadapter import artifact, catalog
+from kadapter.adapter import KnowledgeAdapter
+from kadapter.backbone import Backbone
+from kadapter.errors import KAdapterError, unknown
+from kadapter.fusion import Fusion
+from kadapter.tasks.base import Task
+
+# regime -> the parts that train
+REGIMES: dict[str, frozenset[str]] = {
+    "adapter": frozenset({"adapters", "fusion", "head"}),  # pre-training a knowledge adapter
+    "paper": frozenset({"backbone", "fusion", "head"}),  # fine-tuning as published: adapters fixed
+    "frozen": frozenset({"fusion", "head"}),  # what a representation already knows
+    "full": frozenset({"backbone", "adapters", "fusion", "head"}),
+}
+
+
+@dataclass
+class KnowledgeOutput(ModelOutput):
+    """What `KnowledgeModel` returns.
+
+    Attributes:
+        loss: mean loss, when the batch holds targets.
+        logits: the head's output, when there is a head.
+        last_hidden_state: (batch, tokens, fusion width), the fused representation.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+
+
+class KnowledgeModel(nn.Module):
+    """Backbone + adapters + fusion + head.
+
+    Args:
+        backbone: shared or own; it is not copied.
+        fusion: `concat`, `project` or `add` (see `Fusion`).
+        adapters: name -> adapter, plugged in this order.
+        task: gives the head; None for a model that only represents text.
+        seed: seeds the fresh weights of fusion and head.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        fusion: str = "concat",
+        adapters: dict[str, KnowledgeAdapter] | None = None,
+        task: Task | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.adapters = nn.ModuleDict()
+        self.slots: list[str] = []  # the adapters that fusion and head were built for, plugged or not
+        self.regime = "frozen"
+        self.task: Task | None = None
+        self.head: nn.Module | None = None
+        self.fusion = Fusion(fusion, backbone.hidden_size, 0)
+        for name, adapter in (adapters or {}).items():
+            self.plug(name, adapter)
+        if task is not None:
+            self.set_task(task, seed)
+        self.train_only(self.regime)
+
+    # --- structure ---
+
+    def plug(self, name: str, adapter: KnowledgeAdapter | str | Path, force: bool = False) -> "KnowledgeModel":
+        """Plug an adapter, given itself or as its saved folder; returns the model.
+
+        A model without a head takes any number. One whose head is built takes only the adapters it was built with (a head is
+        made for one set of inputs): others raise KAdapterError, as do a taken name, an adapter for another width or backbone
+        (unless `force`), and a plug layer out of range.
+        """
+        if name in self.adapters:
+            raise KAdapterError(f"an adapter named {name!r} is already plugged: unplug({name!r}) first, or choose another name")
+        if "." in name or not name:
+            raise KAdapterError(f"adapter name {name!r}: expected a non-empty name without dots")
+        if self.head is not None and name not in self.slots:
+            raise KAdapterError(
+                f"this head was built for adapters {self.slots or 'none'} and cannot read {name!r}: "
+                "call set_task() after plugging, and fine-tune the new head"
+            )
+        if not isinstance(adapter, KnowledgeAdapter):
+            adapter = artifact.load_adapter(adapter, self.backbone, force=force)
+        self.backbone.check_points(adapter.config.plug_layers)
+        if adapter.config.hidden_size != self.backbone.hidden_size:
+            raise KAdapterError(
+                f"adapter {name!r} reads states of width {adapter.config.hidden_size}, but {self.backbone.name} has {self.backbone.hidden_size}"
+            )
+        self.adapters[name] = adapter
+        if name not in self.slots:
+            self._resize([*self.slots, name])
+        self.train_only(self.regime)
+        return self
+
+    def unplug(self, name: str) -> KnowledgeAdapter:
+        """Take an adapter out and return it. A head built for it reads zeros in its place; without a head no trace is left.
+
+        Raises KAdapterError if no adapter has this name.
+        """
+        if name not in self.adapters:
+            raise unknown("plugged adapter", name, self.adapters)
+        adapter = self.adapters.pop(name)
+        if self.head is None:
+            self._resize([s for s in self.slots if s != name])
+        return adapter
+
+    @contextmanager
+    def only(self, *names: str) -> Iterator["KnowledgeModel"]:
+        """Within the block only these adapters are plugged; afterwards the former state is back, in its order."""
+        for name in names:
+            if name not in self.adapters:
+                raise unknown("plugged adapter", name, self.adapters)
+        former, slots, fusion = dict(self.adapters.items()), self.slots, self.fusion
+        try:
+            for name in former:
+                if name not in names:
+                    self.unplug(name)
+            yield self
+        finally:
+            self.adapters = nn.ModuleDict(former)
+            self.slots, self.fusion = slots, fusion
+
+    def _resize(self, slots: list[str]) -> None:
+        self.slots = slots
+        self.fusion = Fusion(self.fusion.kind, self.backbone.hidden_size, len(slots))
+
+    def set_task(self, task: Task, seed: int = 0) -> "KnowledgeModel":
+        """Give the model a new head for a task, and fresh fusion weights, both from `seed`; returns the model."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._resize(list(self.adapters))
+            self.task, self.head = task, task.head(self.fusion.width, self.backbone.hidden_size)
+        self.train_only(self.regime)
+        return self
+
+    def train_only(self, regime: str) -> "KnowledgeModel":
+        """Let exactly the parts of a regime have gradients; returns the model. Raises KAdapterError for an unknown regime."""
+        if regime not in REGIMES:
+            raise unknown("regime", regime, REGIMES)
+        self.regime = regime
+        for part in ("backbone", "adapters", "fusion", "head"):
+            if getattr(self, part) is not None:
+                getattr(self, part).requires_grad_(part in REGIMES[regime])
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> "KnowledgeModel":
+        """Training mode for the parts that train; frozen parts stay in eval mode (ledger row 9)."""
+        super().train(mode)
+        for part in ("backbone", "adapters"):
+            if part not in REGIMES[self.regime]:
+                getattr(self, part).eval()
+        return self
+
+    @property
+    def points(self) -> list[int]:
+        """The hidden states that this model reads: every plug layer and the last layer, ascending."""
+        plugs = {p for adapter in self.adapters.values() for p in adapter.config.plug_layers}
+        return sorted(plugs | {self.backbone.depth})
+
+    # --- computation ---
+
+    def represent(
+        self, states: Float[Tensor, "points batch tokens hidden"], attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"]
+    ) -> Float[Tensor, "slots batch tokens hidden"]:
+        """The last state and each slot's adapter output (zeros where unplugged), from the states at `points`."""
+        at = {p: i for i, p in enumerate(self.points)}
+        outputs = [states[-1]]
+        for name in self.slots:
+            if name in self.adapters:
+                adapter = self.adapters[name]
+                outputs.append(adapter([states[at[p]] for p in adapter.config.plug_layers], attention_mask).to(states.dtype))
+            else:
+                outputs.append(torch.zeros_like(states[-1]))
+        return torch.stack(outputs)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch tokens"] | None = None,
+        attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"] | None = None,
+        inputs_embeds: Float[Tensor, "batch tokens hidden"] | None = None,
+        states: Float[Tensor, "points batch tokens hidden"] | None = None,
+        features: Float[Tensor, "slots batch tokens hidden"] | None = None,
+        **targets: Tensor,
+    ) -> KnowledgeOutput:
+        """Represent a batch and, with a head, answer the task.
+
+        Args:
+            states: the backbone's hidden states at `points`, when they were computed before.
+            features: `represent`'s result, when it was computed before.
+            targets: the task's other columns (`spans`, `labels`, `words`, `heads`, ...).
+        """
+        if attention_mask is None:
+            given = input_ids if inputs_embeds is None else inputs_embeds[..., 0]
+            attention_mask = torch.ones_like(given, dtype=torch.long)
+        if features is None:
+            if states is None:
+                states = self.backbone.hidden_states(input_ids, attention_mask, inputs_embeds, points=self.points)
+            trains = any(p.requires_grad for p in self.adapters.parameters()) or states.requires_grad
+            with torch.set_grad_enabled(torch.is_grad_enabled() and trains):
+                features = self.represent(states, attention_mask)
+        dtype = next(self.head.parameters()).dtype if self.head is not None else features.dtype
+        fused = self.fusion(features[0].to(dtype), [f.to(dtype) for f in features[1:]])
+        if self.head is None:
+            return KnowledgeOutput(last_hidden_state=fused)
+        batch = targets | {"attention_mask": attention_mask}
+        logits = self.head(fused, batch)
+        has_targets = "labels" in targets or "heads" in targets
+        return KnowledgeOutput(self.task.loss(logits, batch) if has_targets else None, logits, fused)
+
+    # --- persistence ---
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Save everything this model needs beyond its frozen backbone: a folder with `model_config.json`, `model.safetensors` (fusion,
+        head, and the backbone where it was trained) and one adapter folder per plugged adapter."""
+        config = {
+            "format_version": artifact.FORMAT_VERSION,
+            "backbone": {"name": self.backbone.name, "revision": self.backbone.revision, "fingerprint": self.backbone.fingerprint},
+            "fusion": self.fusion.kind,
+            "slots": self.slots,
+            "adapters": {name: a.config.to_dict() for name, a in self.adapters.items()},
+            "regime": self.regime,
+            "task": None if self.task is None else {"name": self.task.name, "options": self.task.options()},
+            "holds_backbone": "backbone" in REGIMES[self.regime],
+        }
+        weights = {f"fusion.{k}": v for k, v in self.fusion.state_dict().items()}
+        if self.head is not None:
+            weights |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
+        if config["holds_backbone"]:
+            weights |= {f"backbone.{k}": v for k, v in self.backbone.state_dict().items()}
+        with artifact.writing(folder) as partial:
+            (partial / "model_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            artifact.write_weights(weights, partial / "model.safetensors")
+            for name, adapter in self.adapters.items():
+                artifact.save_adapter(adapter, partial / "adapters" / name, self.backbone)
+        return Path(folder)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, backbone: Backbone | None = None, force: bool = False) -> "KnowledgeModel":
+        """Load a saved model. Raises KAdapterError for a missing or damaged folder, a leaf that differs in name or shape, or (unless
+        `force`) another backbone than the one it was saved with."""
+        folder = Path(folder)
+        config = artifact.read_config(folder / "model_config.json")
+        saved = config["backbone"]
+        if backbone is None:
+            backbone = Backbone(saved["name"], saved["revision"])
+        elif config["holds_backbone"]:
+            raise KAdapterError(f"{folder} holds its own trained backbone: load it without giving one")
+        weights = artifact.read_weights(folder / "model.safetensors")
+        if config["holds_backbone"]:
+            artifact.fill(backbone, {k[9:]: v for k, v in weights.items() if k.startswith("backbone.")}, folder / "model.safetensors")
+        artifact.check_backbone(folder, saved["fingerprint"], backbone, force)
+        model = cls(backbone, fusion=config["fusion"])
+        for name in config["slots"]:
+            if name in config["adapters"]:
+                adapter = artifact.load_adapter(folder / "adapters" / name, backbone, force=force)
+            else:  # saved while unplugged: the slot stays, empty
+                adapter = None
+            model.slots.append(name)
+            if adapter is not None:
+                model.adapters[name] = adapter
+        model._resize(model.slots)
+        if config["task"] is not None:
+            model.task = catalog.task(config["task"]["name"], **config["task"]["options"])
+            model.head = model.task.head(model.fusion.width, backbone.hidden_size)
+            artifact.fill(model.head, {k[5:]: v for k, v in weights.items() if k.startswith("head.")}, folder / "model.safetensors")
+        artifact.fill(model.fusion, {k[7:]: v for k, v in weights.items() if k.startswith("fusion.")}, folder / "model.safetensors")
+        return model.train_only(config["regime"]).eval()
+
+    def parts(self) -> list[dict]:
+        """What the model is made of: one row per part with its parameter count, whether it trains, and where it plugs."""
+
+        def row(part: str, module: nn.Module, note: str = "") -> dict:
+            return {
+                "part": part,
+                "parameters": sum(p.numel() for p in module.parameters()),
+                "trains": any(p.requires_grad for p in module.parameters()),
+                "reads": note,
+            }
+
+        rows = [row(f"backbone {self.backbone.name}", self.backbone, f"{self.backbone.depth} layers, width {self.backbone.hidden_size}")]
+        for name in self.slots:
+            if name in self.adapters:
+                rows.append(row(f"adapter {name}", self.adapters[name], f"hidden_states {list(self.adapters[name].config.plug_layers)}"))
+            else:
+                rows.append({"part": f"adapter {name}", "parameters": 0, "trains": False, "reads": "unplugged"})
+        rows.append(row(f"fusion {self.fusion.kind}", self.fusion, f"1 + {len(self.slots)} states"))
+        if self.head is not None:
+            rows.append(row(f"head {self.task.name}", self.head, f"{len(self.task.labels)} labels" if self.task.labels else ""))
+        return rows
+
+    def __repr__(self) -> str:
+        lines = [f"KnowledgeModel(regime={self.regime})"]
+        for r in self.parts():
+            state = "trains" if r["trains"] else "frozen"
+            lines.append(f"  {r['part']:<24}{r['parameters']:>14,} parameters  {state:<7} {r['reads']}".rstrip())
+        return "\n".join(lines)

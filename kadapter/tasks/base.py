@@ -1,0 +1,206 @@
+"""What every task shares: marking mentions in any tokenizer's tokens, cropping to a length, pooling spans, and the base class."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from kadapter.errors import KAdapterError
+from kadapter.metrics import Metric
+
+Batch = dict[str, Tensor]
+IGNORE = -100  # PyTorch's ignored class
+
+
+class Task(ABC):
+    """One kind of question about a text.
+
+    Attributes:
+        name: its name in the catalog.
+        schema: the name of the schema it reads (`kadapter.formats.schemas`).
+        labels: the label list, in the order of the logits ([] where there is none).
+        max_length: longest input in sub-word tokens, special tokens included.
+        pads: padding value of each ragged column beside `input_ids`.
+    """
+
+    name: str
+    schema: str
+    pads: dict[str, int] = {}
+
+    def __init__(self, labels: Sequence[str] = (), max_length: int = 64) -> None:
+        if max_length < 8:
+            raise KAdapterError(f"max_length {max_length} is too short: expected at least 8 tokens")
+        self.labels, self.max_length = list(labels), max_length
+        self.index = {label: i for i, label in enumerate(self.labels)}
+
+    def options(self) -> dict:
+        """The keyword arguments that build this task again."""
+        return {"labels": self.labels, "max_length": self.max_length}
+
+    def label_id(self, label: str, where: str) -> int:
+        """Index of a label. Raises KAdapterError for one that training never saw."""
+        if label not in self.index:
+            raise KAdapterError(
+                f"{where}: label {label!r} is not among the {len(self.labels)} labels of training "
+                f"({', '.join(self.labels[:5])}{', ...' if len(self.labels) > 5 else ''}); "
+                "train with a file that has it, or remove the record"
+            )
+        return self.index[label]
+
+    @staticmethod
+    def collect_labels(examples: Iterable[dict]) -> list[str]:
+        """The sorted label list of a training set."""
+        return []
+
+    @abstractmethod
+    def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
+        """Columns of examples (one list per schema column) to columns of model inputs and targets; `input_ids` among them."""
+
+    @abstractmethod
+    def head(self, width: int, hidden: int) -> nn.Module:
+        """A new head: called as `head(fused, batch)` on (batch, tokens, width). `hidden` is the backbone's width."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, batch: Batch) -> Float[Tensor, ""]:
+        """Mean loss of a batch."""
+
+    @abstractmethod
+    def outputs(self, logits: Tensor, batch: Batch) -> list[np.ndarray]:
+        """What is kept of each example's logits: one array an example, without padding."""
+
+    @abstractmethod
+    def decide(self, outputs: Sequence[np.ndarray]) -> Sequence:
+        """Predictions in the form that `metric` takes."""
+
+    @abstractmethod
+    def references(self, encoded) -> Sequence:
+        """Gold answers of encoded examples in the form that `metric` takes."""
+
+    @property
+    @abstractmethod
+    def metric(self) -> Metric:
+        """The scorer of this task."""
+
+    def metrics(self, predictions: Sequence, references: Sequence) -> dict[str, float]:
+        """Scores as fractions."""
+        return self.metric(predictions, references)
+
+
+def crop(tokens: int, keep: Sequence[tuple[int, int]], budget: int) -> np.ndarray:
+    """Indices of at most `budget` of `tokens` body tokens, holding the spans `keep` and as much context around them as fits.
+
+    Context is taken evenly from both sides; spans further apart than the budget lose tokens from the text between them, and a
+    span longer than its share is cut at its end. Indices ascend.
+    """
+    if tokens <= budget:
+        return np.arange(tokens)
+    low, high = min(s for s, _ in keep), max(e for _, e in keep)
+    if high - low <= budget:
+        start = min(max(0, low - (budget - (high - low)) // 2), tokens - budget)
+        return np.arange(start, start + budget)
+    chosen = np.zeros(tokens, dtype=bool)
+    share = budget // len(keep)
+    for start, end in keep:
+        chosen[start : min(end, start + share)] = True
+    for i in range(low, high):  # fill up from the first span on, reading order
+        if chosen.sum() >= budget:
+            break
+        chosen[i] = True
+    return np.flatnonzero(chosen)
+
+
+def encode_marked(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    mentions: Sequence[Sequence[tuple[int, int, str, str]]],
+    max_length: int,
+) -> tuple[list[list[int]], list[list[tuple[int, int, int, int]]]]:
+    """Tokenise texts with each mention between its markers.
+
+    Args:
+        mentions: per text, (start, end, opening marker, closing marker) in characters.
+
+    Returns:
+        `input_ids`, and per mention (marker start, marker end, span start, span end) in tokens, end exclusive: the opening
+        marker, and the mention between the markers.
+    """
+    marked, anchors = [], []
+    for text, spans in zip(texts, mentions, strict=True):
+        inserts = []  # (position, order, text, which mention, kind)
+        for m, (start, end, opening, closing) in enumerate(spans):
+            inserts.append((start, 1, opening, m, "open"))
+            inserts.append((end, 0, closing, m, "close"))
+        out, at, anchor = "", 0, [[0, 0, 0, 0] for _ in spans]
+        for position, _, marker, m, kind in sorted(inserts, key=lambda i: (i[0], i[1])):
+            out += text[at:position]
+            at = position
+            if kind == "open":
+                out += "" if not out or out[-1].isspace() else " "
+                anchor[m][0] = len(out)
+                out += marker
+                anchor[m][1] = len(out)
+                out += " "
+                anchor[m][2] = len(out)
+            else:
+                anchor[m][3] = len(out)
+                out += " " + marker
+                out += "" if at == len(text) or text[at].isspace() else " "
+        marked.append(out + text[at:])
+        anchors.append(anchor)
+    encoding = tokenizer(
+        marked, add_special_tokens=True, truncation=False, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
+    )
+    ids_out, spans_out = [], []
+    for ids, offsets, special, anchor in zip(
+        encoding["input_ids"], encoding["offset_mapping"], encoding["special_tokens_mask"], anchors, strict=True
+    ):
+        special = np.asarray(special, dtype=bool)
+        offsets = np.asarray(offsets).reshape(-1, 2)
+        body = np.flatnonzero(~special)
+        starts, ends = offsets[body, 0], offsets[body, 1]
+
+        def tokens(low: int, high: int, starts=starts, ends=ends) -> tuple[int, int]:
+            inside = np.flatnonzero((ends > low) & (starts < high) & (ends > starts))
+            return (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 1)
+
+        spans = [(*tokens(a[0], a[1]), *tokens(a[2], a[3])) for a in anchor]
+        kept = crop(len(body), [(min(s[0], s[2]), max(s[1], s[3])) for s in spans], max_length - int(special.sum()))
+        place = np.full(len(body) + 1, -1)
+        positions = np.sort(np.concatenate([np.flatnonzero(special), body[kept]]))
+        place[kept] = np.searchsorted(positions, body[kept])
+        ids_out.append(np.asarray(ids)[positions].tolist())
+        spans_out.append([(*_moved(place, s[0], s[1]), *_moved(place, s[2], s[3])) for s in spans])
+    return ids_out, spans_out
+
+
+def _moved(place: np.ndarray, start: int, end: int) -> tuple[int, int]:
+    """A token span after cropping; never empty."""
+    kept = place[start:end][place[start:end] >= 0]
+    return (int(kept[0]), int(kept[-1]) + 1) if len(kept) else (0, 1)
+
+
+def pool_spans(
+    fused: Float[Tensor, "batch tokens width"], spans: Int[Tensor, "batch mentions 2"]
+) -> Float[Tensor, "batch mentions_x_width"]:
+    """Mean of the vectors in each span [start, end), the mentions concatenated. A span of one token is that token's vector."""
+    position = torch.arange(fused.shape[1], device=fused.device)
+    inside = (position >= spans[..., :1]) & (position < spans[..., 1:])  # (batch, mentions, tokens)
+    weight = inside.to(fused.dtype) / inside.sum(-1, keepdim=True).clamp(min=1).to(fused.dtype)
+    return torch.einsum("bmt,btw->bmw", weight, fused).flatten(1)
+
+
+class SpanClassifier(nn.Module):
+    """Dense, dropout, out over pooled spans, as the official heads: no non-linearity between (ledger row 11)."""
+
+    def __init__(self, width: int, hidden: int, mentions: int, labels: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width * mentions, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(hidden, labels)
+
+    def forward(self, fused: Float[Tensor, "batch tokens width"], batch: Batch) -> Float[Tensor, "batch labels"]:
+        return self.out(self.dropout(self.dense(pool_spans(fused, batch["spans"]))))

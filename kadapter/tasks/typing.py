@@ -1,0 +1,70 @@
+"""Entity typing: which types a marked mention has, several at a time (Section 4.1: OpenEntity and FIGER)."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from kadapter import metrics
+from kadapter.errors import unknown
+from kadapter.tasks.base import Batch, SpanClassifier, Task, encode_marked
+
+SCORERS = ("multilabel", "figer")
+
+
+class TypingTask(Task):
+    """A set of labels for one mention: `@` around it, the vector at the first `@`, a label where its logit is above 0.
+
+    Args:
+        scorer: `multilabel` (OpenEntity: micro P, R, F1) or `figer` (strict accuracy, loose macro and micro F1; the arg-max
+            counts too, so every mention gets a type).
+    """
+
+    name, schema = "typing", "typing"
+
+    def __init__(self, labels: Sequence[str] = (), max_length: int = 64, scorer: str = "multilabel") -> None:
+        super().__init__(labels, max_length)
+        if scorer not in SCORERS:
+            raise unknown("scorer", scorer, SCORERS)
+        self.scorer = scorer
+
+    def options(self) -> dict:
+        return super().options() | {"scorer": self.scorer}
+
+    @staticmethod
+    def collect_labels(examples: Iterable[dict]) -> list[str]:
+        return sorted({label for e in examples for label in e["labels"]})
+
+    def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
+        mentions = [[(s, e, "@", "@")] for s, e in zip(examples["start"], examples["end"], strict=True)]
+        input_ids, found = encode_marked(tokenizer, examples["text"], mentions, self.max_length)
+        targets = np.zeros((len(input_ids), len(self.labels)), dtype=np.float32)
+        for row, (labels, record) in enumerate(zip(examples["labels"], examples["id"], strict=True)):
+            targets[row, [self.label_id(label, f"record {record}") for label in labels]] = 1.0
+        return {"input_ids": input_ids, "spans": [[pairs[0][:2]] for pairs in found], "labels": list(targets)}
+
+    def head(self, width: int, hidden: int) -> nn.Module:
+        return SpanClassifier(width, hidden, mentions=1, labels=len(self.labels))
+
+    def loss(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> Float[Tensor, ""]:
+        return F.binary_cross_entropy_with_logits(logits.float(), batch["labels"])
+
+    def outputs(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> list[np.ndarray]:
+        return list(logits.float().cpu().numpy())
+
+    def decide(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        logits = np.asarray(outputs)
+        chosen = logits > 0
+        if self.scorer == "figer":
+            chosen[np.arange(len(logits)), logits.argmax(-1)] = True
+        return chosen.astype(np.int64)
+
+    def references(self, encoded) -> np.ndarray:
+        return encoded.columns["labels"].astype(np.int64)
+
+    @property
+    def metric(self) -> metrics.Metric:
+        return metrics.get(self.scorer)
