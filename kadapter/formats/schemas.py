@@ -1,0 +1,32 @@
+"""The five tables that formats read to and tasks read from; the only thing the two have in common.
+
+Offsets count characters of the row's text, from 0, end exclusive. Where a format gives tokens, text is the tokens
+joined by one space, and `tokens` keeps them so that `write` recovers token positions; where it gives text alone,
+`tokens` is empty. A string that a format does not have is "".
+"""
+
+from datasets import Features, List, Value
+
+_STRING, _INT = Value("string"), Value("int32")
+
+# A sentence, two spans in it and the relation that holds between them (paper, section 3.3 and 4.4).
+RELATION = Features(
+    id=_STRING, text=_STRING, subj_start=_INT, subj_end=_INT, obj_start=_INT, obj_end=_INT, label=_STRING,
+    subj_id=_STRING, obj_id=_STRING, subj_type=_STRING, obj_type=_STRING, tokens=List(_STRING),
+)  # fmt: skip
+
+# A mention in its sentence, its types, and the entities that a linker found in the sentence (section 4.2).
+TYPING = Features(
+    id=_STRING, text=_STRING, start=_INT, end=_INT, labels=List(_STRING),
+    ents=List({"id": _STRING, "start": _INT, "end": _INT, "score": Value("float64")}),
+)  # fmt: skip
+
+# A sentence and its dependency tree; heads count words from 1, 0 is the root (section 3.4).
+DEPENDENCY = Features(id=_STRING, words=List(_STRING), heads=List(_INT), deprels=List(_STRING), upos=List(_STRING))
+
+# A question about a context and its possible answers; label is the index of the right one, -1 where it is not given
+# (section 4.3, CosmosQA).
+CHOICE = Features(id=_STRING, context=_STRING, question=_STRING, answers=List(_STRING), label=_INT)
+
+# A question, its accepted answers and the paragraphs a retriever found for it (section 4.3, SearchQA and Quasar-T).
+OPENQA = Features(id=_STRING, question=_STRING, answers=List(_STRING), paragraphs=List(_STRING))
