@@ -1,0 +1,140 @@
+"""The command line: run a preset, show its results, list the presets, look at the environment."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+import kadapter
+from kadapter.errors import KAdapterError
+
+# Everything else is imported where it is used: `kadapter --help` does not wait for torch.
+
+app = typer.Typer(
+    help="Knowledge adapters for frozen language models (K-Adapter, Wang et al. 2021).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Preset = Annotated[str, typer.Argument(help="A name that `kadapter presets` lists, or the path of a YAML file.")]
+Root = Annotated[Path, typer.Option(help="The folder of runs.")]
+
+
+@app.command()
+def run(
+    preset: Preset,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one value, as in seeds=[0,1].")
+    ] = None,
+    root: Root = Path("runs"),
+    jobs: Annotated[int | None, typer.Option(help="Notebooks at once [default: 2, or 1 where there is a GPU].")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Execute every stage again, finished or not.")] = False,
+) -> None:
+    """Execute a preset's notebooks; finished ones are kept. Prints one table and the path of the report."""
+    from kadapter.pipeline import Pipeline
+    from kadapter.preset import load
+
+    loaded = load(preset, set_ or ())
+    from kadapter import report  # brings pandas; a misspelt preset has been refused by now
+
+    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: the notebooks at work are stopped, too
+    try:
+        ended = Pipeline(loaded, root, jobs=jobs, force=force, tell=typer.echo).run()
+    except KeyboardInterrupt:
+        typer.echo("kadapter: stopped; finished stages are kept", err=True)
+        raise typer.Exit(130) from None
+    _print_table(report.rows(root, loaded["name"]))
+    typer.echo(f"Report: {ended / 'report.html'}")
+
+
+@app.command()
+def results(
+    preset: Preset,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list of rows, nothing else.")] = False,
+    root: Root = Path("runs"),
+) -> None:
+    """Show the scores of a preset's finished runs: every model's mean over seeds, with a 95% confidence interval."""
+    from kadapter import report
+    from kadapter.preset import read
+
+    rows = report.rows(root, read(preset)["name"])
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        _print_table(rows)
+
+
+@app.command()
+def presets() -> None:
+    """List the presets."""
+    from kadapter.preset import names, read
+
+    width = max(map(len, names()))
+    for name in names():
+        typer.echo(f"{name:{width}}  {read(name)['about']}")
+
+
+@app.command()
+def doctor() -> None:
+    """Look at the environment: what is there, what is missing. Ends with code 1 if something needed is broken."""
+    from kadapter.doctor import checks
+
+    broken = False
+    for check in checks():
+        broken |= check.needed and not check.good
+        mark = "ok     " if check.good else "BROKEN " if check.needed else "missing"
+        typer.echo(f"{mark}  {check.name:16}  {check.found}")
+    if broken:
+        raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(kadapter.__version__)
+        raise typer.Exit
+
+
+def _print_table(rows: list[dict]) -> None:
+    """Rows of `kadapter.report.rows` as one table; scores are percentages."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("task", "regime", "model", "metric", "mean", "std", "95% interval", "seeds", "n"):
+        table.add_column(column, justify="left" if column in ("task", "regime", "model", "metric") else "right")
+    former = None
+    for row in rows:
+        if former not in (None, (row["task"], row["regime"])):
+            table.add_section()
+        former = (row["task"], row["regime"])
+        seeds = row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"])
+        names = [row[key] for key in ("task", "regime", "model", "metric")]
+        interval = f"{_percent(row['ci_low'])} .. {_percent(row['ci_high'])}"
+        table.add_row(*names, _percent(row["mean"]), _percent(row["std"]), interval, str(seeds), f"{row['n']:,}")
+    # As wide as the table needs: a pipe or a narrow terminal must not cut numbers.
+    console = Console(width=200, highlight=False) if not sys.stdout.isatty() else Console(highlight=False)
+    console.print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """The console script `kadapter`."""
+    try:
+        app()
+    except KAdapterError as error:
+        sys.exit(f"kadapter: {error}")
+
+
+if __name__ == "__main__":
+    main()
