@@ -35,10 +35,8 @@ def read(path: Path | str) -> Dataset:
 
 
 def _span(entity: Record, tokens: list[str], ends: list[int]) -> tuple[int, int]:
-    pos = entity.items("pos", "[start, end]")
-    if [type(position) for position in pos] != [int, int]:
-        raise entity.wrong("pos", "[start, end]: two positions of tokens")
-    return char_span(entity, f"{entity.prefix}pos", tokens, ends, pos[0], pos[1] - 1)
+    start, end = entity.integers("pos", 2)
+    return char_span(entity, f"{entity.prefix}pos", tokens, ends, start, end - 1)
 
 
 def write(dataset: Dataset, path: Path | str) -> None:

@@ -33,7 +33,9 @@ class Record:
         value = self.data.get(key, default)
         if type(value) is not str:
             raise self.wrong(key, "a string")
-        return value if is_text(value) else self.no_text(key)
+        if not is_text(value):
+            raise self.wrong(key, "text without lone surrogates")
+        return value
 
     def integer(self, key: str) -> int:
         value = self.data.get(key)
@@ -47,13 +49,33 @@ class Record:
             raise self.wrong(key, expected)
         return value
 
+    def integers(self, key: str, count: int) -> list[int]:
+        value = self.data.get(key)
+        if type(value) is not list or [type(item) for item in value] != [int] * count:
+            raise self.wrong(key, f"a list of {count} integers")
+        return value
+
+    def index(self, key: str, length: int, of: str) -> int:
+        """A position in a list of `length` items."""
+        value = self.integer(key)
+        if not 0 <= value < length:
+            raise self.wrong(key, f"0 <= {key} < {length}, a position in {of}")
+        return value
+
     def strings(self, key: str) -> list[str]:
-        value = self.items(key, "a list of strings")
+        return self.string_list(self.prefix + key, self.data.get(key, NOTHING))
+
+    def string_list(self, field: str, value: object) -> list[str]:
+        """`value`, found in `field`, if it is a list of strings."""
         try:
-            joined = " ".join(value)
+            joined = " ".join(value) if type(value) is list else None
         except TypeError:
-            raise self.wrong(key, "a list of strings") from None
-        return value if is_text(joined) else self.no_text(key)
+            joined = None
+        if joined is None:
+            raise self.error(field, value, "a list of strings")
+        if not is_text(joined):
+            raise self.error(field, value, "text without lone surrogates")
+        return value
 
     def tokens(self, key: str) -> tuple[list[str], str]:
         """A sentence's tokens, at least one, and its text."""
@@ -61,9 +83,6 @@ class Record:
         if not value:
             raise self.wrong(key, "at least one token")
         return value, " ".join(value)
-
-    def no_text(self, key: str) -> NoReturn:
-        raise self.wrong(key, "text without lone surrogates")
 
 
 def is_text(value: str) -> bool:
@@ -98,39 +117,51 @@ def parse(text: str, file: Path, where: str) -> object:
 
 def json_lines(path: Path) -> Iterator[Record]:
     """Every line's JSON object; empty lines are skipped."""
+    for number, value in line_values(path):
+        yield Record(path, "line", number, value)
+
+
+def line_values(path: Path) -> Iterator[tuple[int, object]]:
+    """Every line's number (from 1) and JSON value; empty lines are skipped."""
     for number, line in lines(path):
         if line and not line.isspace():
-            yield Record(path, "line", number, parse(line, path, f"line {number}"))
+            yield number, parse(line, path, f"line {number}")
 
 
 def json_whole(path: Path) -> object:
-    """A file that is one JSON value of bounded size."""
+    """A file that is one JSON value and known to be small."""
     return parse("".join(chunks(path)), path, "file")
 
 
 def json_list(path: Path) -> Iterator[Record]:
     """Every object of a file that is one JSON list, parsed one at a time."""
     source = _Source(path)
-    if source.peek() != "[":
-        raise source.error("start of file", "[ : a JSON list of objects")
-    source.at += 1
-    number = 0
+    yield from source.objects("")
+    source.finish()
+
+
+def json_lists(path: Path) -> Iterator[tuple[str, Record]]:
+    """Key and object for every object of a file that is one JSON object of lists, parsed one at a time."""
+    source = _Source(path)
+    source.expect("{", "start of file", "{ : a JSON object of lists")
     mark = source.peek()
-    while mark != "]" or number:
-        number += 1
-        if mark != "{":
-            raise source.error(f"record {number}", "{ : a JSON object")
-        yield Record(path, "record", number, source.value(number))
+    while mark != "}":
+        if mark != '"':
+            raise source.error("key", "a string")
+        key = str(source.value("key"))
+        if not is_text(key):
+            raise source.error("key", "text without lone surrogates", key)
+        source.expect(":", key, ": and a list")
+        for record in source.objects(key):
+            yield key, record
         mark = source.peek()
-        if mark == "]":
-            break
-        if mark != ",":
-            raise source.error(f"after record {number}", ", or ]")
-        source.at += 1
-        mark = source.peek()
-    source.at += 1
-    if source.peek():
-        raise source.error("after the list", "the end of the file")
+        if mark == ",":
+            source.expect(",", key, ", or }")
+            mark = source.peek()
+        elif mark != "}":
+            raise source.error(f"after {key}", ", or }")
+    source.expect("}", "end of file", "}")
+    source.finish()
 
 
 class _Source:
@@ -162,7 +193,31 @@ class _Source:
             if not self.more():
                 return ""
 
-    def value(self, number: int) -> object:
+    def expect(self, mark: str, field: str, expected: str) -> None:
+        if self.peek() != mark:
+            raise self.error(field, expected)
+        self.at += 1
+
+    def finish(self) -> None:
+        if self.peek():
+            raise self.error("after the end", "the end of the file")
+
+    def objects(self, key: str) -> Iterator[Record]:
+        """Every object of the JSON list that comes next."""
+        self.expect("[", key or "start of file", "[ : a JSON list of objects")
+        number = 0
+        while not (number == 0 and self.peek() == "]"):
+            number += 1
+            where = f"{key} record {number}".lstrip()
+            if self.peek() != "{":
+                raise self.error(where, "{ : a JSON object")
+            yield Record(self.path, f"{key} record".lstrip(), number, self.value(where))
+            if self.peek() == "]":
+                break
+            self.expect(",", f"after {where}", ", or ]")
+        self.at += 1
+
+    def value(self, where: str) -> object:
         """The JSON value that starts at `at`."""
         while True:
             try:
@@ -175,12 +230,12 @@ class _Source:
                     continue
                 self.at = min(error.pos, len(self.text))
                 if cut and size > LONGEST:
-                    raise self.error(f"record {number}", f"at most {LONGEST} characters", TOO_MUCH) from None
-                raise self.error(f"record {number}", f"a JSON object ({error.msg})") from None
+                    raise self.error(where, f"at most {LONGEST} characters", TOO_MUCH) from None
+                raise self.error(where, f"a JSON object ({error.msg})") from None
             except (ValueError, RecursionError) as error:
-                raise self.error(f"record {number}", f"a JSON object ({error})") from None
+                raise self.error(where, f"a JSON object ({error})") from None
             if end - self.at > LONGEST:
-                raise self.error(f"record {number}", f"at most {LONGEST} characters", TOO_MUCH)
+                raise self.error(where, f"at most {LONGEST} characters", TOO_MUCH)
             self.at = end
             return value
 
