@@ -3,9 +3,12 @@
 import importlib
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from kadapter.errors import KAdapterError, unknown
-from kadapter.tasks.base import Task
+
+if TYPE_CHECKING:  # names are known without loading torch
+    from kadapter.tasks.base import Task
 
 # format -> the module of kadapter.formats that reads and writes it
 FORMATS = {
@@ -57,7 +60,7 @@ def format_module(name: str) -> ModuleType:
     return importlib.import_module(f"kadapter.formats.{name}")
 
 
-def task_class(name: str) -> type[Task]:
+def task_class(name: str) -> "type[Task]":
     """A task's class. Raises KAdapterError for an unknown name."""
     if name not in TASKS:
         raise unknown("task", name, TASKS)
@@ -65,7 +68,7 @@ def task_class(name: str) -> type[Task]:
     return getattr(importlib.import_module(module), cls)
 
 
-def task(name: str, **options) -> Task:
+def task(name: str, **options) -> "Task":
     """A task by name. Raises KAdapterError for an unknown name or option."""
     cls = task_class(name)
     try:

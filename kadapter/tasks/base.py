@@ -1,7 +1,7 @@
 """What every task shares: marking mentions in any tokenizer's tokens, cropping to a length, pooling spans, and the base class."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -50,11 +50,6 @@ class Task(ABC):
                 "train with a file that has it, or remove the record"
             )
         return self.index[label]
-
-    @staticmethod
-    def collect_labels(examples: Iterable[dict]) -> list[str]:
-        """The sorted label list of a training set."""
-        return []
 
     @abstractmethod
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:

@@ -1,7 +1,7 @@
 """Relation classification: which relation holds between a marked subject and object. The factual pre-training task
 (Section 3.2), TACRED (Section 4.3), Wiki80 and SemEval-2010 Task 8."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch.nn.functional as F
@@ -37,10 +37,6 @@ class RelationTask(Task):
 
     def options(self) -> dict:
         return super().options() | {"pooling": self.pooling, "negative": self.negative}
-
-    @staticmethod
-    def collect_labels(examples: Iterable[dict]) -> list[str]:
-        return sorted({e["label"] for e in examples})
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
         spans = zip(examples["subj_start"], examples["subj_end"], examples["obj_start"], examples["obj_end"], strict=True)

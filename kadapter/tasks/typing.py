@@ -1,6 +1,6 @@
 """Entity typing: which types a marked mention has, several at a time (Section 4.1: OpenEntity and FIGER)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch.nn.functional as F
@@ -33,10 +33,6 @@ class TypingTask(Task):
 
     def options(self) -> dict:
         return super().options() | {"scorer": self.scorer}
-
-    @staticmethod
-    def collect_labels(examples: Iterable[dict]) -> list[str]:
-        return sorted({label for e in examples for label in e["labels"]})
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
         mentions = [[(s, e, "@", "@")] for s, e in zip(examples["start"], examples["end"], strict=True)]
