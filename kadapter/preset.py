@@ -64,7 +64,7 @@ def read(name: str) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise unknown("preset", name, names()) from None
-    preset = _parse(text, str(path))
+    preset = _unshared(_parse(text, str(path)))
     if not isinstance(preset, dict):
         raise KAdapterError(f"{path}: found {preset!r}; expected a mapping of {', '.join(TOP)}")
     if preset.get("name") != path.stem:
@@ -153,6 +153,13 @@ def _parse(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise KAdapterError(f"{where}{line}: no YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what a YAML anchor put in two places is two things, so that one can be set without the other."""
+    if isinstance(value, dict):
+        return {key: _unshared(each) for key, each in value.items()}
+    return [_unshared(each) for each in value] if isinstance(value, list) else value
 
 
 def _override(preset: dict[str, Any], text: str) -> None:
