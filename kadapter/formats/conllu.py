@@ -89,6 +89,8 @@ def write(dataset: Dataset, path: Path | str) -> None:
     """Writes rows of the DEPENDENCY schema; raises KAdapterError for a row that the format cannot hold."""
     with replacing(path) as file:
         for row in rows_of(dataset, SCHEMA):
+            if row["id"] != row["id"].strip() or "\n" in row["id"]:
+                raise KAdapterError(f"sentence id {row['id']!r}: expected no white space around it and no line break")
             file.write(f"# sent_id = {row['id']}\n# text = {' '.join(row['words'])}\n")
             try:
                 columns = list(zip(row["words"], row["heads"], row["deprels"], row["upos"], strict=True))

@@ -4,9 +4,10 @@
 `valid.jsonl` and `test.jsonl` have the same keys, an object per line. Which of the two a file is shows in its first
 character.
 
-`label` is "0" to "3" or such an integer; where it is missing or empty (the test set) it becomes -1. Line breaks in a
-CSV field are read as they are. Other columns are not kept. Nothing is dropped. A missing column or key, a row with too
-few or too many fields, a quotation mark out of place, a label that is no answer's number raise.
+`label` is "0" to "3" or such an integer; where it is missing or empty (the test set) it becomes -1. Line breaks in a CSV
+field are read as they are. Other columns are not kept. Nothing is dropped. A missing column or key, a row with too few
+or too many fields, a field over 131,072 characters, a quotation mark out of place, and a label that is no answer's
+number raise.
 """
 
 import csv

@@ -25,7 +25,7 @@ SHORT = 5  # tokens; a paragraph needs more than these
 
 
 def read(path: Path | str) -> Dataset:
-    """The split's questions in their order, from either file of the pair; raises FormatError for the first broken one."""
+    """The split's questions in their order, from either file of the pair; raises FormatError for a broken one."""
     questions, documents = pair(Path(path))
     for file in (questions, documents):
         if not file.exists():

@@ -5,8 +5,8 @@
 
 e1 is the subject and e2 the object; the direction stays in the label. The text is the sentence without its quotation
 marks and tags, spacing as published; `tokens` is empty. Comments are not kept, and entity ids and types have no place
-in the file; `write` turns line breaks in a text into spaces. A line that does not fit, tags that are missing, repeated
-or empty, and a repeated id raise.
+in the file; `write` turns line breaks in a text into spaces. A line that does not fit and tags that are missing,
+repeated or empty raise.
 """
 
 import re
@@ -28,16 +28,12 @@ def read(path: Path | str) -> Dataset:
     """The file's records in their order; raises FormatError for the first broken one."""
     path = Path(path)
     rows = Rows(path, SCHEMA)
-    seen: set[str] = set()
     for block in _blocks(path):
         number, line = block[0]
         match = _SENTENCE.fullmatch(line)
         if not match:
             raise FormatError(path, f"line {number}", "sentence", line, 'id<TAB>"sentence"')
         id, marked = match.groups()
-        if id in seen:
-            raise FormatError(path, f"line {number}", "id", id, "an id that no earlier record has")
-        seen.add(id)
         text, spans = _unmark(path, number, marked)
         if len(block) < 2 or _is_comment(block[1][1]) or "\t" in block[1][1]:
             found = block[1][1] if len(block) > 1 else ""
@@ -50,7 +46,7 @@ def read(path: Path | str) -> Dataset:
 
 
 def _is_comment(line: str) -> bool:
-    return line.startswith("Comment")
+    return line.startswith("Comment:")
 
 
 def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
@@ -86,7 +82,13 @@ def write(dataset: Dataset, path: Path | str) -> None:
     """Writes rows of the RELATION schema; raises KAdapterError for a row that the format cannot hold."""
     with replacing(path) as file:
         for row in rows_of(dataset, SCHEMA):
-            file.write(f'{row["id"]}\t"{_mark(row)}"\r\n{row["label"]}\r\nComment:\r\n\r\n')
+            id, label = row["id"], row["label"]
+            held = id.strip() and label and label == label.strip() and not set(id + label) & set("\t\r\n")
+            if not held or _is_comment(label):
+                raise KAdapterError(
+                    f"row {id!r} has the label {label!r}; expected one line of text in both, and no tabs"
+                )
+            file.write(f'{id}\t"{_mark(row)}"\r\n{label}\r\nComment:\r\n\r\n')
 
 
 def _mark(row: dict) -> str:
