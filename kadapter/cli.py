@@ -57,10 +57,14 @@ def results(
     root: Root = Path("runs"),
 ) -> None:
     """Show the scores of a preset's finished runs: every model's mean over seeds, with a 95% confidence interval."""
-    from kadapter import report
     from kadapter.preset import read
 
-    rows = report.rows(root, read(preset)["name"])
+    name = read(preset)["name"]
+    from kadapter import report  # brings pandas; a misspelt preset has been refused by now
+
+    rows = report.rows(root, name)
+    if not rows:
+        raise KAdapterError(f"preset '{name}' has no finished fine-tuning run under {root}: kadapter run {preset}")
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
