@@ -48,7 +48,6 @@ class AdapterConfig:
     mask_padding: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plug_layers", tuple(self.plug_layers))
         if self.combine not in COMBINE:
             raise unknown("combine", self.combine, COMBINE)
         if self.activation not in ACT2FN:
@@ -56,7 +55,9 @@ class AdapterConfig:
         if self.width % self.heads:
             raise KAdapterError(f"adapter width {self.width} is not a multiple of its {self.heads} attention heads")
         if not self.plug_layers or list(self.plug_layers) != sorted(set(self.plug_layers)):
-            raise KAdapterError(f"plug_layers {list(self.plug_layers)}: expected at least one index, ascending, none twice")
+            raise KAdapterError(
+                f"plug_layers {list(self.plug_layers)}: expected at least one index, ascending, none twice"
+            )
 
     @classmethod
     def from_dict(cls, values: dict) -> "AdapterConfig":
@@ -65,7 +66,7 @@ class AdapterConfig:
         for key in values:
             if key not in known:
                 raise unknown("adapter setting", key, known)
-        return cls(**values)
+        return cls(**values | {"plug_layers": tuple(values.get("plug_layers", cls.plug_layers))})
 
     def to_dict(self) -> dict:
         """Plain values, as they stand in adapter_config.json."""
@@ -95,7 +96,9 @@ class TransformerLayer(nn.Module):
             part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (batch, heads, tokens, width / heads)
             for part in (self.query, self.key, self.value)
         )
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0)
+        attended = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0
+        )
         x = self.attention_norm(x + self.dropout(self.attention_output(attended.transpose(1, 2).flatten(-2))))
         return self.output_norm(x + self.dropout(self.output(self.activation(self.intermediate(x)))))
 
@@ -109,7 +112,8 @@ class AdapterLayer(nn.Module):
         self.concat = c.combine == "concat" and not first  # the first layer has no former output to concatenate
         self.down = nn.Linear(c.hidden_size * (2 if self.concat else 1), c.width)
         self.transformer = nn.ModuleList(
-            TransformerLayer(c.width, c.heads, c.inner, c.activation, c.dropout, c.layer_norm_eps) for _ in range(c.layers)
+            TransformerLayer(c.width, c.heads, c.inner, c.activation, c.dropout, c.layer_norm_eps)
+            for _ in range(c.layers)
         )
         self.up = nn.Linear(c.width, c.hidden_size)
         for projection in (self.down, self.up):
@@ -152,7 +156,9 @@ class KnowledgeAdapter(nn.Module):
         Raises KAdapterError when the number of states is not that of the plug layers.
         """
         if len(states) != len(self.layers):
-            raise KAdapterError(f"an adapter with plug layers {list(self.config.plug_layers)} was given {len(states)} hidden states")
+            raise KAdapterError(
+                f"an adapter with plug layers {list(self.config.plug_layers)} was given {len(states)} hidden states"
+            )
         mask = None
         if attention_mask is not None and self.config.mask_padding:
             mask = attention_mask.bool()[:, None, None, :]

@@ -78,7 +78,9 @@ def fill(module: nn.Module, weights: dict[str, Tensor], source: object) -> None:
         if name not in weights:
             raise KAdapterError(f"{source}: no leaf {name!r}; expected shape {list(tensor.shape)}")
         if weights[name].shape != tensor.shape:
-            raise KAdapterError(f"{source}: leaf {name!r} has shape {list(weights[name].shape)}; expected {list(tensor.shape)}")
+            raise KAdapterError(
+                f"{source}: leaf {name!r} has shape {list(weights[name].shape)}; expected {list(tensor.shape)}"
+            )
     for name in weights:
         if name not in own:
             raise KAdapterError(f"{source}: leaf {name!r} is not part of the configured model")
@@ -130,7 +132,10 @@ def load_adapter(folder: str | Path, backbone: Backbone | None = None, force: bo
             raise KAdapterError(f"{folder / CONFIG}: no key {key!r}; expected the keys {sorted(KEYS)}")
     extra = {k: v for k, v in config.items() if k not in KEYS}
     if extra:
-        warnings.warn(f"{folder / CONFIG} (format version {config.get('format_version')}): unknown keys kept: {sorted(extra)}", stacklevel=2)
+        warnings.warn(
+            f"{folder / CONFIG} (format version {config.get('format_version')}): unknown keys kept: {sorted(extra)}",
+            stacklevel=2,
+        )
     adapter = KnowledgeAdapter(AdapterConfig.from_dict(config["adapter"]))
     fill(adapter, read_weights(folder / WEIGHTS), folder / WEIGHTS)
     if backbone is not None:

@@ -99,13 +99,17 @@ class Backbone(nn.Module):
     Raises KAdapterError when the model or the package cannot be loaded.
     """
 
-    def __init__(self, name: str | Path = "minilm", revision: str | None = None, model: PreTrainedModel | None = None) -> None:
+    def __init__(
+        self, name: str | Path = "minilm", revision: str | None = None, model: PreTrainedModel | None = None
+    ) -> None:
         super().__init__()
         self.name, self.revision = str(name), revision
         if model is None:
             try:
                 with _quiet():
-                    model = AutoModel.from_pretrained(resolve(name), revision=revision, **self._without_pooler(name, revision))
+                    model = AutoModel.from_pretrained(
+                        resolve(name), revision=revision, **self._without_pooler(name, revision)
+                    )
             except (OSError, ValueError) as error:
                 if isinstance(error, KAdapterError):
                     raise
@@ -163,7 +167,9 @@ class Backbone(nn.Module):
         Raises KAdapterError for a point that does not exist.
         """
         points = self.check_points([self.depth] if points is None else points)
-        trains = any(p.requires_grad for p in self.model.parameters()) or (inputs_embeds is not None and inputs_embeds.requires_grad)
+        trains = any(p.requires_grad for p in self.model.parameters()) or (
+            inputs_embeds is not None and inputs_embeds.requires_grad
+        )
         with nullcontext() if trains else torch.no_grad():
             inputs = {"input_ids": input_ids} if inputs_embeds is None else {"inputs_embeds": inputs_embeds}
             states = self.model(**inputs, attention_mask=attention_mask, output_hidden_states=True).hidden_states

@@ -27,7 +27,9 @@ class Ragged:
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]]) -> "Ragged":
         lengths = np.fromiter((len(r) for r in rows), dtype=np.int64, count=len(rows))
-        values = np.concatenate([np.asarray(r, dtype=np.int64) for r in rows]) if len(rows) else np.zeros(0, dtype=np.int64)
+        values = (
+            np.concatenate([np.asarray(r, dtype=np.int64) for r in rows]) if len(rows) else np.zeros(0, dtype=np.int64)
+        )
         return cls(values, np.concatenate([[0], np.cumsum(lengths)]))
 
     def __len__(self) -> int:
@@ -108,7 +110,9 @@ def encode(task: Task, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, pro
         raise KAdapterError(f"nothing to encode for task {task.name}: the dataset has no examples")
     columns: dict[str, list] = {}
     steps = range(0, len(dataset), ENCODE_CHUNK)
-    for start in tqdm(steps, desc="tokenise", unit_scale=ENCODE_CHUNK, leave=False, disable=not progress or len(steps) < 3):
+    for start in tqdm(
+        steps, desc="tokenise", unit_scale=ENCODE_CHUNK, leave=False, disable=not progress or len(steps) < 3
+    ):
         for name, values in task.encode(tokenizer, dataset[start : start + ENCODE_CHUNK]).items():
             columns.setdefault(name, []).extend(values)
     ragged = {"input_ids": tokenizer.pad_token_id, **task.pads}
@@ -142,7 +146,9 @@ class LengthBatches:
             rng = np.random.default_rng((self.seed, self.epoch))
             order = rng.permutation(len(self.lengths))
             pool = self.POOL * self.batch_size
-            order = np.concatenate([p[np.argsort(self.lengths[p], kind="stable")] for p in np.split(order, range(pool, len(order), pool))])
+            order = np.concatenate(
+                [p[np.argsort(self.lengths[p], kind="stable")] for p in np.split(order, range(pool, len(order), pool))]
+            )
         batches = [order[i : i + self.batch_size].tolist() for i in range(0, len(order), self.batch_size)]
         if self.shuffle:
             batches = [batches[i] for i in rng.permutation(len(batches))]

@@ -46,7 +46,9 @@ class Cases:
         right: (models, examples), whether the model's decision equals the reference.
     """
 
-    def __init__(self, models: Sequence[str], labels: Sequence[str], frame: pd.DataFrame, logits: np.ndarray, right: np.ndarray) -> None:
+    def __init__(
+        self, models: Sequence[str], labels: Sequence[str], frame: pd.DataFrame, logits: np.ndarray, right: np.ndarray
+    ) -> None:
         self.models, self.labels, self.frame, self.logits, self.right = list(models), list(labels), frame, logits, right
 
     @classmethod
@@ -73,19 +75,36 @@ class Cases:
             task = catalog.task(spec["name"], **spec["options"])
             own = task.labels
             if not own:
-                raise KAdapterError(f"{run.path}: task {run.task!r} has no labels to compare; expected a classification task")
+                raise KAdapterError(
+                    f"{run.path}: task {run.task!r} has no labels to compare; expected a classification task"
+                )
             if labels is None:
                 labels, frame, first = own, table, run
-            elif own != labels or list(table["text"]) != list(frame["text"]) or list(table["reference"]) != list(frame["reference"]):
-                raise KAdapterError(f"{run.path} and {first.path} were tested on different examples or labels: compare runs of one task")
+            elif (
+                own != labels
+                or list(table["text"]) != list(frame["text"])
+                or list(table["reference"]) != list(frame["reference"])
+            ):
+                raise KAdapterError(
+                    f"{run.path} and {first.path} were tested on different examples or labels: compare runs of one task"
+                )
             models.append(run.model)
             stacked.append(np.stack(table["logits"].to_numpy()))
             decided.append(np.asarray(task.decide(stacked[-1])))  # as the score decides
         references = np.stack([np.asarray(json.loads(r)) for r in frame["reference"]])
-        true = [[labels[r]] for r in references] if references.ndim == 1 else [[labels[i] for i in np.flatnonzero(r)] for r in references]
+        true = (
+            [[labels[r]] for r in references]
+            if references.ndim == 1
+            else [[labels[i] for i in np.flatnonzero(r)] for r in references]
+        )
         right = np.stack([(d == references) if references.ndim == 1 else (d == references).all(-1) for d in decided])
         frame = pd.DataFrame(
-            {"example_id": frame["example_id"], "text": frame["text"], "mentions": frame["mentions"].map(json.loads), "true": true}
+            {
+                "example_id": frame["example_id"],
+                "text": frame["text"],
+                "mentions": frame["mentions"].map(json.loads),
+                "true": true,
+            }
         )
         return cls(models, labels, frame, np.stack(stacked), right)
 
@@ -103,7 +122,12 @@ class Cases:
         if kind not in KINDS:
             raise unknown("kind of case", kind, KINDS)
         ours, theirs = self.right[self.model(model)], self.right[self.model(against)]
-        mask = {"fixed": ours & ~theirs, "broken": ~ours & theirs, "both right": ours & theirs, "both wrong": ~ours & ~theirs}[kind]
+        mask = {
+            "fixed": ours & ~theirs,
+            "broken": ~ours & theirs,
+            "both right": ours & theirs,
+            "both wrong": ~ours & ~theirs,
+        }[kind]
         chosen = np.flatnonzero(mask)
         return chosen[np.argsort(-np.abs(self.movement(model, against)[chosen]), kind="stable")]
 
@@ -111,7 +135,12 @@ class Cases:
         """(examples,) how much higher the true labels' mean logit is with `model` than with `against`; 0 without a true label."""
         difference = self.logits[self.model(model)] - self.logits[self.model(against)]
         index = {label: i for i, label in enumerate(self.labels)}
-        return np.array([row[[index[t] for t in true]].mean() if true else 0.0 for row, true in zip(difference, self.frame["true"], strict=True)])
+        return np.array(
+            [
+                row[[index[t] for t in true]].mean() if true else 0.0
+                for row, true in zip(difference, self.frame["true"], strict=True)
+            ]
+        )
 
     def __getitem__(self, index: int) -> Case:
         row = self.frame.iloc[index]

@@ -74,7 +74,9 @@ def task(name: str, **options) -> "Task":
     try:
         return cls(**options)
     except TypeError as error:
-        raise KAdapterError(f"task {name!r}: {str(error).split(') ', 1)[-1]}; its options are {sorted(cls().options())}") from None
+        raise KAdapterError(
+            f"task {name!r}: {str(error).split(') ', 1)[-1]}; its options are {sorted(cls().options())}"
+        ) from None
 
 
 def knowledge(name: str) -> Knowledge:

@@ -43,7 +43,9 @@ class Predictions:
 
 
 @torch.no_grad()
-def predict(model: KnowledgeModel, encoded: Encoded, batch_tokens: int = 8192, bf16: bool = False, progress: bool = False) -> Predictions:
+def predict(
+    model: KnowledgeModel, encoded: Encoded, batch_tokens: int = 8192, bf16: bool = False, progress: bool = False
+) -> Predictions:
     """Answer every example once, in eval mode; the model's mode is restored.
 
     Args:

@@ -60,14 +60,20 @@ class FeatureStore:
         expected = int(np.prod(self.shape)) * dtype.itemsize
         found = (folder / DATA).stat().st_size
         if found != expected:
-            raise KAdapterError(f"{folder / DATA} has {found} bytes; expected {expected}: remove the folder to have it built again")
+            raise KAdapterError(
+                f"{folder / DATA} has {found} bytes; expected {expected}: remove the folder to have it built again"
+            )
         self.offsets = np.load(folder / "offsets.npy")
-        self.data = torch.from_file(str(folder / DATA), shared=False, size=int(np.prod(self.shape)), dtype=dtype).view(self.shape)
+        self.data = torch.from_file(str(folder / DATA), shared=False, size=int(np.prod(self.shape)), dtype=dtype).view(
+            self.shape
+        )
 
     def __call__(self, indices: np.ndarray) -> dict[str, Float[Tensor, "points batch tokens hidden"]]:
         starts, lengths = self.offsets[indices], self.offsets[indices + 1] - self.offsets[indices]
         columns = np.arange(max(1, lengths.max()))
-        rows = torch.from_numpy(np.where(columns < lengths[:, None], starts[:, None] + columns, starts[:, None]).reshape(-1))
+        rows = torch.from_numpy(
+            np.where(columns < lengths[:, None], starts[:, None] + columns, starts[:, None]).reshape(-1)
+        )
         out = torch.empty(self.shape[0], len(rows), self.shape[2], dtype=self.data.dtype)
         for point in range(self.shape[0]):
             torch.index_select(self.data[point], 0, rows, out=out[point])
@@ -104,7 +110,9 @@ def open_store(
     Raises KAdapterError for an adapter that attends to padding (its outputs depend on the batch).
     """
     if any(not a.config.mask_padding for a in model.adapters.values()):
-        raise KAdapterError("an adapter with mask_padding=False depends on each batch's padding: train it with store=False")
+        raise KAdapterError(
+            "an adapter with mask_padding=False depends on each batch's padding: train it with store=False"
+        )
     points = model.points if kind == "states" else model.slots
     tokens: Ragged = encoded.columns["input_ids"]
     digest = hashlib.sha256(f"{STORE_VERSION}|{kind}|{points}|{dtype}|{model.backbone.fingerprint}".encode())
@@ -127,21 +135,40 @@ def open_store(
 
 @torch.no_grad()
 def _build(
-    model: KnowledgeModel, encoded: Encoded, kind: str, dtype: torch.dtype, folder: Path, batch_tokens: int, progress: bool
+    model: KnowledgeModel,
+    encoded: Encoded,
+    kind: str,
+    dtype: torch.dtype,
+    folder: Path,
+    batch_tokens: int,
+    progress: bool,
 ) -> None:
     tokens: Ragged = encoded.columns["input_ids"]
-    shape = (len(model.points) if kind == "states" else 1 + len(model.slots), int(tokens.offsets[-1]), model.backbone.hidden_size)
+    shape = (
+        len(model.points) if kind == "states" else 1 + len(model.slots),
+        int(tokens.offsets[-1]),
+        model.backbone.hidden_size,
+    )
     needed = int(np.prod(shape)) * dtype.itemsize
     free = shutil.disk_usage(folder).free
     if needed > 0.9 * free:
-        raise KAdapterError(f"{folder.parent}: a store of {needed / 1e9:.1f} GB does not fit in {free / 1e9:.1f} GB: train with store=False")
+        raise KAdapterError(
+            f"{folder.parent}: a store of {needed / 1e9:.1f} GB does not fit in {free / 1e9:.1f} GB: train with store=False"
+        )
     data = torch.from_file(str(folder / DATA), shared=True, size=int(np.prod(shape)), dtype=dtype).view(shape)
     device = next(model.backbone.parameters()).device
     plain = Encoded({"input_ids": tokens}, encoded.pads, key=encoded.key)
     training = model.training
     model.eval()
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
-    bar = tqdm(total=shape[1], desc=f"{kind} of {model.backbone.name}", unit="tok", unit_scale=True, leave=False, disable=not progress)
+    bar = tqdm(
+        total=shape[1],
+        desc=f"{kind} of {model.backbone.name}",
+        unit="tok",
+        unit_scale=True,
+        leave=False,
+        disable=not progress,
+    )
     with bar, autocast:
         for chosen in token_batches(encoded.lengths, batch_tokens):
             batch = {k: v.to(device) for k, v in plain.__getitems__(chosen).items()}

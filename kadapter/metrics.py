@@ -38,11 +38,12 @@ def _precision_recall_f1(correct: Any, predicted: Any, gold: Any) -> dict[str, A
 class Metric:
     """A score that decomposes into counts per example. Values are fractions from 0 to 1.
 
-    `primary` is the key of the headline value.
+    `primary` is the key of the headline value, `title` its name for people.
     """
 
     name: ClassVar[str]
     primary: ClassVar[str]
+    title: ClassVar[str]
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         """The counts of each of n examples, (n, k) float64; column sums are what `reduce` takes."""
@@ -85,6 +86,7 @@ class Accuracy(Metric):
 
     name = "accuracy"
     primary = "accuracy"
+    title = "accuracy"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         predictions, references = self._arrays(predictions, references, 1)
@@ -108,6 +110,7 @@ class MicroF1(Metric):
 
     name = "micro_f1"
     primary = "f1"
+    title = "micro F1"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         predictions, references = self._arrays(predictions, references, 1)
@@ -138,6 +141,7 @@ class Multilabel(Metric):
 
     name = "multilabel"
     primary = "f1"
+    title = "micro F1"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         predictions, references = _label_sets(self, predictions, references)
@@ -164,6 +168,7 @@ class Figer(Metric):
 
     name = "figer"
     primary = "micro_f1"
+    title = "loose micro F1"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         predictions, references = _label_sets(self, predictions, references)
@@ -196,6 +201,7 @@ class UAS(Metric):
 
     name = "uas"
     primary = "uas"
+    title = "UAS"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         self._same_length(predictions, references)
@@ -229,6 +235,7 @@ class SemEval(Metric):
 
     name = "semeval"
     primary = "f1"
+    title = "macro F1"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
@@ -287,6 +294,7 @@ class Squad(Metric):
 
     name = "squad"
     primary = "f1"
+    title = "F1"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         self._same_length(predictions, references)

@@ -88,7 +88,9 @@ class KnowledgeModel(nn.Module):
         (unless `force`), and a plug layer out of range.
         """
         if name in self.adapters:
-            raise KAdapterError(f"an adapter named {name!r} is already plugged: unplug({name!r}) first, or choose another name")
+            raise KAdapterError(
+                f"an adapter named {name!r} is already plugged: unplug({name!r}) first, or choose another name"
+            )
         if "." in name or not name:
             raise KAdapterError(f"adapter name {name!r}: expected a non-empty name without dots")
         if self.head is not None and name not in self.slots:
@@ -177,7 +179,9 @@ class KnowledgeModel(nn.Module):
     # --- computation ---
 
     def represent(
-        self, states: Float[Tensor, "points batch tokens hidden"], attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"]
+        self,
+        states: Float[Tensor, "points batch tokens hidden"],
+        attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"],
     ) -> Float[Tensor, "slots batch tokens hidden"]:
         """The last state and each slot's adapter output (zeros where unplugged), from the states at `points`."""
         at = {p: i for i, p in enumerate(self.points)}
@@ -185,7 +189,9 @@ class KnowledgeModel(nn.Module):
         for name in self.slots:
             if name in self.adapters:
                 adapter = self.adapters[name]
-                outputs.append(adapter([states[at[p]] for p in adapter.config.plug_layers], attention_mask).to(states.dtype))
+                outputs.append(
+                    adapter([states[at[p]] for p in adapter.config.plug_layers], attention_mask).to(states.dtype)
+                )
             else:
                 outputs.append(torch.zeros_like(states[-1]))
         return torch.stack(outputs)
@@ -231,7 +237,11 @@ class KnowledgeModel(nn.Module):
         head, and the backbone where it was trained) and one adapter folder per plugged adapter."""
         config = {
             "format_version": artifact.FORMAT_VERSION,
-            "backbone": {"name": self.backbone.name, "revision": self.backbone.revision, "fingerprint": self.backbone.fingerprint},
+            "backbone": {
+                "name": self.backbone.name,
+                "revision": self.backbone.revision,
+                "fingerprint": self.backbone.fingerprint,
+            },
             "fusion": self.fusion.kind,
             "slots": self.slots,
             "adapters": {name: a.config.to_dict() for name, a in self.adapters.items()},
@@ -252,7 +262,9 @@ class KnowledgeModel(nn.Module):
         return Path(folder)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, backbone: Backbone | None = None, force: bool = False) -> "KnowledgeModel":
+    def from_pretrained(
+        cls, folder: str | Path, backbone: Backbone | None = None, force: bool = False
+    ) -> "KnowledgeModel":
         """Load a saved model. Raises KAdapterError for a missing or damaged folder, a leaf that differs in name or shape, or (unless
         `force`) another backbone than the one it was saved with."""
         folder = Path(folder)
@@ -264,7 +276,11 @@ class KnowledgeModel(nn.Module):
             raise KAdapterError(f"{folder} holds its own trained backbone: load it without giving one")
         weights = artifact.read_weights(folder / "model.safetensors")
         if config["holds_backbone"]:
-            artifact.fill(backbone, {k[9:]: v for k, v in weights.items() if k.startswith("backbone.")}, folder / "model.safetensors")
+            artifact.fill(
+                backbone,
+                {k[9:]: v for k, v in weights.items() if k.startswith("backbone.")},
+                folder / "model.safetensors",
+            )
         artifact.check_backbone(folder, saved["fingerprint"], backbone, force)
         model = cls(backbone, fusion=config["fusion"])
         for name in config["slots"]:
@@ -279,8 +295,16 @@ class KnowledgeModel(nn.Module):
         if config["task"] is not None:
             model.task = catalog.task(config["task"]["name"], **config["task"]["options"])
             model.head = model.task.head(model.fusion.width, backbone.hidden_size)
-            artifact.fill(model.head, {k[5:]: v for k, v in weights.items() if k.startswith("head.")}, folder / "model.safetensors")
-        artifact.fill(model.fusion, {k[7:]: v for k, v in weights.items() if k.startswith("fusion.")}, folder / "model.safetensors")
+            artifact.fill(
+                model.head,
+                {k[5:]: v for k, v in weights.items() if k.startswith("head.")},
+                folder / "model.safetensors",
+            )
+        artifact.fill(
+            model.fusion,
+            {k[7:]: v for k, v in weights.items() if k.startswith("fusion.")},
+            folder / "model.safetensors",
+        )
         return model.train_only(config["regime"]).eval()
 
     def parts(self) -> list[dict]:
@@ -294,15 +318,29 @@ class KnowledgeModel(nn.Module):
                 "reads": note,
             }
 
-        rows = [row(f"backbone {self.backbone.name}", self.backbone, f"{self.backbone.depth} layers, width {self.backbone.hidden_size}")]
+        rows = [
+            row(
+                f"backbone {self.backbone.name}",
+                self.backbone,
+                f"{self.backbone.depth} layers, width {self.backbone.hidden_size}",
+            )
+        ]
         for name in self.slots:
             if name in self.adapters:
-                rows.append(row(f"adapter {name}", self.adapters[name], f"hidden_states {list(self.adapters[name].config.plug_layers)}"))
+                rows.append(
+                    row(
+                        f"adapter {name}",
+                        self.adapters[name],
+                        f"hidden_states {list(self.adapters[name].config.plug_layers)}",
+                    )
+                )
             else:
                 rows.append({"part": f"adapter {name}", "parameters": 0, "trains": False, "reads": "unplugged"})
         rows.append(row(f"fusion {self.fusion.kind}", self.fusion, f"1 + {len(self.slots)} states"))
         if self.head is not None:
-            rows.append(row(f"head {self.task.name}", self.head, f"{len(self.task.labels)} labels" if self.task.labels else ""))
+            rows.append(
+                row(f"head {self.task.name}", self.head, f"{len(self.task.labels)} labels" if self.task.labels else "")
+            )
         return rows
 
     def __repr__(self) -> str:

@@ -28,7 +28,9 @@ def run(stage: str, progress: bool = True) -> Path:
     folder = runs.resolve(ROOT) / stage
     inputs = {key: _folders(value, progress) for key, value in wanted.inputs.items()}
     parameters = dict(wanted.parameters) | inputs
-    plain = {key: str(value) if isinstance(value, Path) else value for key, value in parameters.items() if key != "adapters"}
+    plain = {
+        key: str(value) if isinstance(value, Path) else value for key, value in parameters.items() if key != "adapters"
+    }
     if (folder / runs.RESULT).is_file() and runs.load(folder).parameters.get("made_from") == plain:
         return folder
     left = runs.begin(folder, stage=wanted.stage, name=wanted.name, parameters={"made_from": plain})

@@ -40,7 +40,16 @@ def _settings(training: Mapping[str, Any], regime: str, seed: int) -> tuple[Sett
 class _Stage:
     """What both stages share: the checked task, data, tokenizer and backbone."""
 
-    def __init__(self, data: Data, dataset: str, task: str, options: Mapping[str, Any], max_length: int, fusion: str, backbone: str) -> None:
+    def __init__(
+        self,
+        data: Data,
+        dataset: str,
+        task: str,
+        options: Mapping[str, Any],
+        max_length: int,
+        fusion: str,
+        backbone: str,
+    ) -> None:
         if fusion not in FUSIONS:
             raise unknown("fusion", fusion, FUSIONS)
         self.data, self.dataset, self.fusion = data, dataset, fusion
@@ -63,7 +72,9 @@ class _Stage:
         """The backbone's fingerprint now. Raises KAdapterError if it is no longer what was loaded."""
         now = self.backbone.fingerprint
         if now != self.fingerprint:
-            raise KAdapterError(f"the frozen backbone changed: fingerprint {self.fingerprint[:16]} before, {now[:16]} after")
+            raise KAdapterError(
+                f"the frozen backbone changed: fingerprint {self.fingerprint[:16]} before, {now[:16]} after"
+            )
         return now
 
 
@@ -97,7 +108,9 @@ class Pretraining(_Stage):
     ) -> None:
         kind = catalog.knowledge(knowledge)
         self.settings, max_length = _settings(training, "adapter", seed)
-        super().__init__(data, dataset, kind.task, kind.options | dict(task_options or {}), max_length, fusion, backbone)
+        super().__init__(
+            data, dataset, kind.task, kind.options | dict(task_options or {}), max_length, fusion, backbone
+        )
         self.name, self.knowledge = name, knowledge
         self.config = AdapterConfig.from_dict({"hidden_size": self.backbone.hidden_size, **adapter})
         self.backbone.check_points(self.config.plug_layers)
@@ -183,7 +196,9 @@ class Finetuning(_Stage):
         _settings(training, regime, 0)
         adapters = dict(adapters or {})
         names = catalog.adapters_of(model, list(adapters))
-        super().__init__(data, dataset, task, dict(task_options or {}), _settings(training, regime, 0)[1], fusion, backbone)
+        super().__init__(
+            data, dataset, task, dict(task_options or {}), _settings(training, regime, 0)[1], fusion, backbone
+        )
         self.model_name, self.regime, self.training, self.seeds = model, regime, training, list(seeds)
         self.task_name = task_name or task
         self.adapters: dict[str, KnowledgeAdapter] = {}
@@ -208,10 +223,14 @@ class Finetuning(_Stage):
 
     def run(self, out: Path, progress: bool = True) -> pd.DataFrame:
         """Fit each seed on `train`, choose the epoch on `dev`, score `test` once. Returns one row per seed."""
-        for seed in tqdm(self.seeds, desc=f"{self.task_name} {self.regime} {self.model_name}", unit="seed", disable=not progress):
+        for seed in tqdm(
+            self.seeds, desc=f"{self.task_name} {self.regime} {self.model_name}", unit="seed", disable=not progress
+        ):
             settings, _ = _settings(self.training, self.regime, seed)
             model = self.build(seed)
-            self.fits.append(fit(model, self.split("train"), self.split("dev"), settings, out / f"seed-{seed}", progress=False))
+            self.fits.append(
+                fit(model, self.split("train"), self.split("dev"), settings, out / f"seed-{seed}", progress=False)
+            )
             device = next(model.parameters()).device
             self.predictions.append(predict(model, self.split("test"), bf16=computes_bf16(settings, device)))
             self.first = self.first or model
@@ -250,7 +269,9 @@ class Finetuning(_Stage):
                         "seed": seed,
                         "index": np.arange(len(examples)),
                         "example_id": examples["id"],
-                        "text": examples["text"] if "text" in examples.column_names else [" ".join(w) for w in examples["words"]],
+                        "text": examples["text"]
+                        if "text" in examples.column_names
+                        else [" ".join(w) for w in examples["words"]],
                         "mentions": mentions,
                         "reference": [json.dumps(np.asarray(r).tolist()) for r in references],
                         "logits": [np.asarray(o, dtype=np.float32) for o in predictions.outputs],

@@ -55,15 +55,17 @@ def compare(
     metric: Metric,
     confidence: float = 0.95,
     resamples: int = 2000,
+    rounds: int = 10000,
     seed: int = 0,
 ) -> dict[str, float]:
     """Score of a less score of b on the same examples: interval and paired test.
 
     The interval is that of `interval`, with the same resampled examples for a and b and seeds drawn for each by
     itself (a seed of one model has nothing in common with the same number in another).
-    p is two-sided, by approximate randomisation (Noreen, 1989): in each of R rounds every example's outputs, of all
+    p is two-sided, by approximate randomisation (Noreen, 1989): in each of R `rounds` every example's outputs, of all
     seeds, are swapped between a and b by the toss of a coin; with r rounds whose difference is at least the observed
-    one in size, p = (r + 1) / (R + 1), so never below 1 / (R + 1). It asks whether these trained models differ on
+    one in size, p = (r + 1) / (R + 1), so never below 1 / (R + 1): the default leaves room for correcting a hundred
+    comparisons. It asks whether these trained models differ on
     such examples; whether another seed would, the interval says.
 
     Returns difference, ci_low, ci_high, p. Raises KAdapterError when the two have not the same seeds, n and k.
@@ -82,7 +84,7 @@ def compare(
         "difference": float(difference),
         "ci_low": low,
         "ci_high": high,
-        "p": _randomisation_p(counts_a, counts_b, metric, abs(difference), resamples, rng),
+        "p": _randomisation_p(counts_a, counts_b, metric, abs(difference), rounds, rng),
     }
 
 

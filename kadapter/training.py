@@ -53,12 +53,20 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in (("bf16", ("auto", True, False)), ("store", ("auto", True, False)), ("select", ("best", "last"))):
+        for name, allowed in (
+            ("bf16", ("auto", True, False)),
+            ("store", ("auto", True, False)),
+            ("select", ("best", "last")),
+        ):
             if getattr(self, name) not in allowed:
-                raise KAdapterError(f"training setting {name}: found {getattr(self, name)!r}; expected one of {list(allowed)}")
+                raise KAdapterError(
+                    f"training setting {name}: found {getattr(self, name)!r}; expected one of {list(allowed)}"
+                )
         for name in ("epochs", "batch_size", "learning_rate", "gradient_accumulation"):
             if not getattr(self, name) > 0:
-                raise KAdapterError(f"training setting {name}: found {getattr(self, name)!r}; expected a number above 0")
+                raise KAdapterError(
+                    f"training setting {name}: found {getattr(self, name)!r}; expected a number above 0"
+                )
 
     @classmethod
     def from_dict(cls, values: dict) -> "Settings":
@@ -95,7 +103,9 @@ def computes_bf16(settings: Settings, device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def attach_store(model: KnowledgeModel, encoded: Encoded, settings: Settings, bf16: bool, root: Path | None = None) -> Encoded:
+def attach_store(
+    model: KnowledgeModel, encoded: Encoded, settings: Settings, bf16: bool, root: Path | None = None
+) -> Encoded:
     """The examples with their frozen part precomputed where the settings want it, else as they are."""
     if settings.regime not in ("adapter", "frozen") or settings.store is False:
         return encoded
@@ -120,7 +130,10 @@ class _Trainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         batches = LengthBatches(self.train_dataset.lengths, self.args.per_device_train_batch_size, self.settings.seed)
         loader = DataLoader(
-            self.train_dataset, batch_sampler=batches, collate_fn=lambda batch: batch, pin_memory=self.args.device.type == "cuda"
+            self.train_dataset,
+            batch_sampler=batches,
+            collate_fn=lambda batch: batch,
+            pin_memory=self.args.device.type == "cuda",
         )
         return self.accelerator.prepare(loader)
 
@@ -135,7 +148,9 @@ class _Trainer(Trainer):
         if self.settings.select == "last" or former is None or rank > tuple(former):
             self.fitted.best = scores | {"rank": rank}
             self.fitted.best_epoch = self.state.epoch
-            self.best_state = {n: p.detach().to("cpu", copy=True) for n, p in self.model.named_parameters() if p.requires_grad}
+            self.best_state = {
+                n: p.detach().to("cpu", copy=True) for n, p in self.model.named_parameters() if p.requires_grad
+            }
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 
@@ -220,14 +235,26 @@ def fit(
     )
     fitted = Fit()
     trainer = _Trainer(
-        model, arguments, train_dataset=train, eval_dataset=dev, callbacks=[_Quiet(fitted)], dev=dev, fitted=fitted, use_bf16=bf16, settings=settings
+        model,
+        arguments,
+        train_dataset=train,
+        eval_dataset=dev,
+        callbacks=[_Quiet(fitted)],
+        dev=dev,
+        fitted=fitted,
+        use_bf16=bf16,
+        settings=settings,
     )
     trainer.remove_callback(PrinterCallback)
     if resume:
         last = max(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]))
         if (last / BEST_SCORES).exists():
             kept = json.loads((last / BEST_SCORES).read_text(encoding="utf-8"))
-            trainer.best_state, fitted.best, fitted.best_epoch = read_weights(last / BEST_WEIGHTS), kept["best"], kept["epoch"]
+            trainer.best_state, fitted.best, fitted.best_epoch = (
+                read_weights(last / BEST_WEIGHTS),
+                kept["best"],
+                kept["epoch"],
+            )
         result = trainer.train(resume_from_checkpoint=str(last))
     else:
         shutil.rmtree(checkpoints, ignore_errors=True)

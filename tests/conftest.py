@@ -25,3 +25,11 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.fail(f"KADAPTER_DATA={named}: no such folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    """A saved random BERT of 4 layers and width 32, with MiniLM's tokenizer."""
+    from tests import tiny
+
+    return tiny.make_backbone(tmp_path_factory.mktemp("tiny-backbone"))

@@ -217,8 +217,13 @@ def test_semeval_equals_scikit_learn_per_relation(both):
         right = sum(g == p and relation[g] == name for g, p in zip(gold, predicted, strict=True))
         spoilt = [relation[p] == name for p in predicted]
         hits = [relation[g] == name and g == p for g, p in zip(gold, predicted, strict=True)]
-        precision = sklearn.metrics.precision_score([h or not s for h, s in zip(hits, spoilt, strict=True)], spoilt,
-                                                    zero_division=0) if any(spoilt) else 0.0
+        precision = (
+            sklearn.metrics.precision_score(
+                [h or not s for h, s in zip(hits, spoilt, strict=True)], spoilt, zero_division=0
+            )
+            if any(spoilt)
+            else 0.0
+        )
         recall = right / sum(relation[g] == name for g in gold)
         f1.append(2 * precision * recall / (precision + recall) if right else 0.0)
     assert metrics.get("semeval", labels=SEMEVAL)(predicted, gold)["f1"] == pytest.approx(np.mean(f1) if f1 else 0.0)

@@ -103,16 +103,16 @@ def test_identical_systems_have_p_one():
 
 def test_clearly_different_systems_have_the_smallest_p():
     good, bad = _counts(np.ones((2, 100))), _counts(np.zeros((2, 100)))
-    result = statistics.compare(good, bad, ACCURACY, resamples=999)
+    result = statistics.compare(good, bad, ACCURACY, rounds=999)
     assert result == pytest.approx({"difference": 1.0, "ci_low": 1.0, "ci_high": 1.0, "p": 1 / 1000})
-    assert statistics.compare(bad, good, ACCURACY, resamples=999)["difference"] == -1.0
+    assert statistics.compare(bad, good, ACCURACY, rounds=999)["difference"] == -1.0
 
 
 def test_p_of_few_differing_examples_is_the_exact_one():
     """a alone is right on 5 examples, b on none, all else equal: 2 of the 32 swaps are as far apart: p = 1/16."""
     a = np.r_[np.ones(5), np.ones(30), np.zeros(30)]
     b = np.r_[np.zeros(5), np.ones(30), np.zeros(30)]
-    result = statistics.compare(_counts([a]), _counts([b]), ACCURACY, resamples=20000)
+    result = statistics.compare(_counts([a]), _counts([b]), ACCURACY, rounds=20000)
     assert result["p"] == pytest.approx(1 / 16, abs=0.006)
 
 
@@ -123,7 +123,7 @@ def test_p_is_uniform_when_nothing_differs():
     for _ in range(300):
         difficulty = rng.random(100)
         a, b = (_counts([rng.random(100) < difficulty]) for _ in range(2))
-        p.append(statistics.compare(a, b, ACCURACY, resamples=199)["p"])
+        p.append(statistics.compare(a, b, ACCURACY, resamples=10, rounds=199)["p"])
     assert 0.04 <= np.mean(np.array(p) <= 0.1) <= 0.16
 
 
@@ -141,7 +141,7 @@ def test_differences_of_a_ratio_metric_are_swapped_in_the_counts():
     gold = np.tile([0, 1, 2, 3], 50)
     a = metric.per_example(gold, gold)[None]
     b = metric.per_example(np.zeros_like(gold), gold)[None]
-    result = statistics.compare(a, b, metric, resamples=500)
+    result = statistics.compare(a, b, metric, rounds=500)
     assert result["difference"] == 1.0 and result["p"] == pytest.approx(1 / 501)
 
 

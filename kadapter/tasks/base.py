@@ -147,7 +147,12 @@ def encode_marked(
         marked.append(out + text[at:])
         anchors.append(anchor)
     encoding = tokenizer(
-        marked, add_special_tokens=True, truncation=False, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
+        marked,
+        add_special_tokens=True,
+        truncation=False,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        verbose=False,
     )
     ids_out, spans_out = [], []
     for ids, offsets, special, anchor in zip(

@@ -41,7 +41,9 @@ class DependencyTask(Task):
         """Words are joined by spaces; the first token that touches a word is its first sub-word. A sentence past `max_length` keeps
         its beginning; words and heads that fall off count as wrong."""
         texts = [" ".join(words) for words in examples["words"]]
-        encoding = tokenizer(texts, truncation=False, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+        encoding = tokenizer(
+            texts, truncation=False, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
+        )
         columns: dict[str, list] = {"input_ids": [], "words": [], "heads": []}
         for row, (words, heads) in enumerate(zip(examples["words"], examples["heads"], strict=True)):
             special = np.asarray(encoding["special_tokens_mask"][row], dtype=bool)
@@ -50,7 +52,11 @@ class DependencyTask(Task):
             begin = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])
             body = np.flatnonzero(~special & (ends > starts))
             first = np.searchsorted(ends[body], begin, side="right")  # the first token that ends after the word begins
-            touches = (first < len(body)) & (starts[body][np.minimum(first, len(body) - 1)] < begin + lengths) if len(body) else first < 0
+            touches = (
+                (first < len(body)) & (starts[body][np.minimum(first, len(body) - 1)] < begin + lengths)
+                if len(body)
+                else first < 0
+            )
             kept_body = np.flatnonzero(~special)[: self.max_length - int(special.sum())]
             positions = np.sort(np.concatenate([np.flatnonzero(special), kept_body]))
             place = np.full(len(special), LOST)
@@ -107,13 +113,19 @@ class PositionHead(nn.Module):
         self.out = nn.Linear(hidden, max_length)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, fused: Float[Tensor, "batch tokens width"], batch: Batch) -> Float[Tensor, "batch words positions"]:
+    def forward(
+        self, fused: Float[Tensor, "batch tokens width"], batch: Batch
+    ) -> Float[Tensor, "batch words positions"]:
         x = self.reduce(fused)
         mask: Bool[Tensor, "batch 1 tokens"] = batch["attention_mask"].bool()[:, None, :]
         # Only the words' rows are read, so only they ask.
         words = take_words(x, batch)
         attended = F.scaled_dot_product_attention(
-            self.query(words), self.key(x), self.value(x), attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0
+            self.query(words),
+            self.key(x),
+            self.value(x),
+            attn_mask=mask,
+            dropout_p=self.dropout.p if self.training else 0.0,
         )
         words = self.norm(words + self.dropout(self.attention_output(attended)))
         return self.out(self.dropout(self.dense(words)))

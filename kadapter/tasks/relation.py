@@ -28,7 +28,11 @@ class RelationTask(Task):
     name, schema = "relation", "relation"
 
     def __init__(
-        self, labels: Sequence[str] = (), max_length: int = 64, pooling: str = "marker", negative: str | None = "no_relation"
+        self,
+        labels: Sequence[str] = (),
+        max_length: int = 64,
+        pooling: str = "marker",
+        negative: str | None = "no_relation",
     ) -> None:
         super().__init__(labels, max_length)
         if pooling not in POOLING:
@@ -39,14 +43,18 @@ class RelationTask(Task):
         return super().options() | {"pooling": self.pooling, "negative": self.negative}
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
-        spans = zip(examples["subj_start"], examples["subj_end"], examples["obj_start"], examples["obj_end"], strict=True)
+        spans = zip(
+            examples["subj_start"], examples["subj_end"], examples["obj_start"], examples["obj_end"], strict=True
+        )
         mentions = [[(s0, s1, "@", "@"), (o0, o1, "#", "#")] for s0, s1, o0, o1 in spans]
         input_ids, found = encode_marked(tokenizer, examples["text"], mentions, self.max_length)
         first = 0 if self.pooling == "marker" else 2
         return {
             "input_ids": input_ids,
             "spans": [[pair[first : first + 2] for pair in pairs] for pairs in found],
-            "labels": [self.label_id(label, f"record {i}") for label, i in zip(examples["label"], examples["id"], strict=True)],
+            "labels": [
+                self.label_id(label, f"record {i}") for label, i in zip(examples["label"], examples["id"], strict=True)
+            ],
         }
 
     def head(self, width: int, hidden: int) -> nn.Module:

@@ -1,0 +1,182 @@
+"""Pictures of a preset's results: scores with intervals, differences to the backbone, training curves (plotly).
+
+Colours are Okabe and Ito's, told apart by colour-blind people; each model keeps its colour and its symbol everywhere.
+Paper is transparent and ink grey, so that a picture can lie on a light or a dark page.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from kadapter.rendering import SIGNIFICANT, percent, span
+
+COLOURS = {
+    "backbone": "#8c8c8c",  # grey for Okabe and Ito's black, which vanishes on a dark page
+    "multitask": "#cc79a7",
+    "none": "#56b4e9",
+    "F": "#d55e00",
+    "L": "#009e73",
+    "F+L": "#0072b2",
+}
+OTHER_COLOURS = ("#e69f00", "#b3a600")  # orange, and yellow darkened for light pages
+SYMBOLS = {"backbone": "circle", "multitask": "cross", "none": "x", "F": "diamond", "L": "square", "F+L": "star"}
+INK, GRID, ZERO = "#808080", "rgba(128, 128, 128, 0.22)", "rgba(128, 128, 128, 0.7)"
+COLUMNS = 3  # pictures in one line
+
+
+def colour(model: str) -> str:
+    """The colour of a model row, the same in every picture; one of two for a name that the paper has not."""
+    return COLOURS.get(model) or OTHER_COLOURS[sum(model.encode()) % len(OTHER_COLOURS)]
+
+
+def scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> go.Figure:
+    """Each model's score with its 95% interval, one panel for each task and regime.
+
+    Args:
+        table: as `report.table` returns.
+        seed_scores: as `report.seed_scores` returns; the faint marks.
+    """
+    groups = list(table.groupby(["task", "regime", "metric"], sort=False))
+    figure = _panels([f"{task} · {regime} · {metric}" for (task, regime, metric), _ in groups], table["model"])
+    for panel, ((task, regime, _), group) in enumerate(groups):
+        place = _place(panel)
+        own = seed_scores[(seed_scores["task"] == task) & (seed_scores["regime"] == regime)]
+        figure.add_trace(
+            go.Scatter(
+                x=100 * own["score"],
+                y=own["model"].map(escape),
+                mode="markers",
+                marker={"color": own["model"].map(colour), "size": 5, "opacity": 0.45},
+                customdata=own["seed"],
+                hovertemplate="%{y}, seed %{customdata}: %{x:.1f}%<extra></extra>",
+                showlegend=False,
+            ),
+            **place,
+        )
+        for row in group.to_dict("records"):
+            text = f"{percent(row['mean'])}% {span(row)}<br>{row['seeds']} seeds, {row['n']} examples"
+            figure.add_trace(_whisker(row["model"], row["mean"], row["ci_low"], row["ci_high"], text), **place)
+        figure.update_xaxes(title={"text": "percent", "font": {"size": 11}}, **place)
+    return figure
+
+
+def differences(comparisons: pd.DataFrame) -> go.Figure:
+    """Each model's difference to the one it is compared with, in points; filled where corrected p < 0.05.
+
+    Args:
+        comparisons: as `report.comparisons` returns.
+    """
+    frame = comparisons.assign(pair=comparisons["model"] + " − " + comparisons["against"])
+    groups = list(frame.groupby(["task", "regime"], sort=False))
+    figure = _panels([f"{task} · {regime}" for (task, regime), _ in groups], frame["pair"])
+    for panel, (_, group) in enumerate(groups):
+        for row in group.to_dict("records"):
+            text = (
+                f"{percent(row['difference'], '+')} points {span(row, sign='+')}<br>"
+                f"p = {row['p']:.4f}, corrected {row['p_holm']:.4f}"
+            )
+            trace = _whisker(row["model"], row["difference"], row["ci_low"], row["ci_high"], text, label=row["pair"])
+            if row["p_holm"] >= SIGNIFICANT:
+                trace.marker.symbol += "-open"
+            figure.add_trace(trace, **_place(panel))
+        figure.update_xaxes(title={"text": "points", "font": {"size": 11}}, **_place(panel))
+    figure.update_xaxes(zeroline=True, zerolinecolor=ZERO, zerolinewidth=1.5)
+    return figure
+
+
+def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
+    """Training curves by epoch: on the left the loss (dotted: on dev), on the right the dev score.
+
+    Args:
+        histories: name of an adapter (or of a model) -> its log, mappings with `epoch` and any of `loss`, `eval_loss`,
+            `eval_f1`, `eval_accuracy`, `eval_uas`, as `fit` returns them.
+    """
+    figure = make_subplots(1, 2, subplot_titles=["loss", "dev score"], horizontal_spacing=0.1)
+    for name, history in histories.items():
+        score = next((key for key in ("eval_f1", "eval_accuracy", "eval_uas") if any(key in h for h in history)), "")
+        curves = [("loss", 1, 1.0, None, "training loss"), ("eval_loss", 1, 1.0, "dot", "dev loss")]
+        curves.append((score, 2, 100.0, None, f"dev {score.removeprefix('eval_')}"))
+        for key, column, scale, dash, what in curves:
+            points = [(entry["epoch"], scale * entry[key]) for entry in history if entry.get(key) is not None]
+            if not points:
+                continue
+            figure.add_trace(
+                go.Scatter(
+                    x=[epoch for epoch, _ in points],
+                    y=[value for _, value in points],
+                    mode="lines+markers",
+                    name=escape(name),
+                    legendgroup=name,
+                    showlegend=key == "loss",
+                    line={"color": colour(name), "dash": dash, "width": 2},
+                    marker={"symbol": SYMBOLS.get(name, "circle"), "size": 6},
+                    hovertemplate=f"{escape(name)}, {what}: %{{y:.4~g}}<br>epoch %{{x:.3~g}}<extra></extra>",
+                ),
+                row=1,
+                col=column,
+            )
+    figure.update_xaxes(title={"text": "epoch", "font": {"size": 11}})
+    figure.update_yaxes(title={"text": "percent", "font": {"size": 11}}, row=1, col=2)
+    return _styled(figure, 340)
+
+
+def _panels(titles: list[str], labels: pd.Series) -> go.Figure:
+    """Panels side by side that share their lines; the label of each line stands at the left of every row of panels."""
+    rows = max(1, -(-len(titles) // COLUMNS))
+    columns = min(COLUMNS, max(1, len(titles)))
+    lines = list(dict.fromkeys(labels.map(escape)))
+    line_height, gap = 26, 96  # pixels
+    height = rows * (line_height * (len(lines) + 1) + gap)
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=[escape(title) for title in titles],
+        shared_yaxes=True,
+        horizontal_spacing=0.035,
+        vertical_spacing=gap / height if rows > 1 else 0.0,
+    )
+    figure.update_yaxes(categoryorder="array", categoryarray=lines[::-1], range=[-0.6, len(lines) - 0.4])
+    return _styled(figure, height)
+
+
+def _place(panel: int) -> dict[str, int]:
+    return {"row": panel // COLUMNS + 1, "col": panel % COLUMNS + 1}
+
+
+def _whisker(model: str, value: float, low: float, high: float, text: str, label: str = "") -> go.Scatter:
+    """One mark with its interval, in percent, on the line `label` (the model's own by default)."""
+    return go.Scatter(
+        x=[100 * value],
+        y=[escape(label or model)],
+        error_x={"array": [100 * (high - value)], "arrayminus": [100 * (value - low)], "thickness": 2, "width": 4},
+        mode="markers",
+        marker={
+            "color": colour(model),
+            "line": {"color": colour(model), "width": 1.5},
+            "symbol": SYMBOLS.get(model, "circle"),
+            "size": 11,
+        },
+        hovertemplate=f"{escape(label or model)}<br>{text}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _styled(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 10, "r": 16, "t": 48, "b": 44},
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        legend={"orientation": "h", "y": -0.22},
+        hoverlabel={"font": {"size": 13}},
+    )
+    figure.update_annotations(font={"size": 13, "color": INK})
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, linecolor=GRID, automargin=True)
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, linecolor=GRID, automargin=True)
+    return figure

@@ -1,0 +1,86 @@
+"""How scores look as text: numbers in percent, the order of model rows, the tables for a terminal and for LaTeX."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+ORDER = ("backbone", "multitask", "none", "F", "L", "F+L")  # of model rows, everywhere; others follow
+SIGNIFICANT = 0.05  # level of the corrected p values that are marked
+
+
+def by_model(name: str) -> tuple[int, str]:
+    """Sort key of model rows: as in `ORDER`, then any other by name."""
+    return (ORDER.index(name), "") if name in ORDER else (len(ORDER), name)
+
+
+def percent(fraction: float, sign: str = "") -> str:
+    """A fraction as percent with one decimal, "–" for NaN; `sign="+"` shows the sign of a difference."""
+    return "–" if np.isnan(fraction) else f"{100 * fraction:{sign}.1f}".replace("-0.0", "0.0")
+
+
+def span(row: dict[str, Any], low: str = "ci_low", high: str = "ci_high", sign: str = "") -> str:
+    """An interval in percent: `[61.2, 65.0]`."""
+    return f"[{percent(row[low], sign)}, {percent(row[high], sign)}]"
+
+
+def p_value(p: float) -> str:
+    """`p = 0.012`, or `p < 0.001`; "" for NaN."""
+    return "" if np.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def pretty(frame: pd.DataFrame, title: str = "") -> Table:
+    """A terminal table of what `table` returns, in percent with one decimal."""
+    caption = f"95% intervals over test examples and seeds; * p < {SIGNIFICANT} after Holm's correction"
+    shown = Table(title=title or None, caption=caption, box=SIMPLE_HEAD)
+    shown.add_column("task · regime · metric")
+    for column in ("score", "± seeds", "95% interval", "against backbone"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    for (task, regime, metric), group in frame.groupby(["task", "regime", "metric"], sort=False):
+        shown.add_row(Text(f"{task} · {regime} · {metric}", "bold"))
+        for row in group.to_dict("records"):
+            shown.add_row(
+                Text(f"  {row['model']}"), percent(row["mean"]), percent(row["std"]), span(row), _against(row)
+            )
+    return shown
+
+
+def latex(frame: pd.DataFrame) -> str:
+    """A LaTeX table (booktabs) of what `table` returns: a line for each model, a column for each task and regime."""
+    groups = list(frame.groupby(["task", "regime", "metric"], sort=False))
+    cells: dict[str, list[str]] = {}
+    for place, (_, group) in enumerate(groups):
+        for row in group.to_dict("records"):
+            line = cells.setdefault(row["model"], ["--"] * len(groups))
+            mark = r"$^{*}$" if row["p_holm"] < SIGNIFICANT else ""
+            line[place] = rf"{percent(row['mean'])} {{\scriptsize $\pm$ {percent(row['std'])}, {span(row)}}}{mark}"
+    head = " & ".join(_tex(f"{task}, {regime} ({metric})") for (task, regime, metric), _ in groups)
+    lines = [f"{_tex(model)} & {' & '.join(cells[model])} \\\\" for model in sorted(cells, key=by_model)]
+    return "\n".join(
+        [
+            f"% percent: mean over seeds, standard deviation over seeds, 95\\% interval; * p < {SIGNIFICANT} (Holm)",
+            rf"\begin{{tabular}}{{l{'r' * len(groups)}}}",
+            r"\toprule",
+            rf"model & {head} \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def _against(row: dict[str, Any]) -> str:
+    if np.isnan(row["difference"]):
+        return "–"
+    star = "*" if row["p_holm"] < SIGNIFICANT else " "
+    return f"{percent(row['difference'], '+')} {span(row, 'difference_low', 'difference_high', '+')}{star}"
+
+
+def _tex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(c, rf"\{c}" if c in "_&%#${}" else c) for c in text)
