@@ -1,0 +1,41 @@
+"""The embedded corpus: a seeded universe of fictional entities, written in published formats.
+
+Names that no language model has seen make knowledge measurable: what a model knows of these entities it learned from
+its adapter. Stands in for T-REx, the parsed book corpus, OpenEntity and TACRED (Sections 3 and 4 of the paper) where a
+machine has none of them.
+"""
+
+import json
+from pathlib import Path
+
+from kadapter.formats import conllu, entity_typing, tacred, trex_rc
+from kadapter.world.corpora import World
+from kadapter.world.facts import PROPERTIES
+
+__all__ = ["World", "build"]
+
+
+def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, int]:
+    """Write a world's corpora under the folder `out`; the number of examples of each file that holds some.
+
+    `trex/{train,dev}.json` and `relations.json` (factual knowledge), `conllu/{train,dev,test}.conllu` (linguistic
+    knowledge), `entity_typing/{train,dev,test}.json`, `tacred/{train,dev,test}.json` (the ambiguous relation task), and
+    `world.json` for inspection. `knobs` are `World`'s. The same arguments give the same bytes.
+    """
+    world = World(seed, entities, **knobs)
+    corpora = (
+        ("trex", "json", trex_rc, world.knowledge()),
+        ("conllu", "conllu", conllu, world.treebank()),
+        ("entity_typing", "json", entity_typing, world.typing()),
+        ("tacred", "json", tacred, world.ambiguous()),
+    )
+    out = Path(out)
+    counts = {}
+    for folder, suffix, format, splits in corpora:
+        for split, dataset in splits.items():
+            name = f"{folder}/{split}.{suffix}"
+            format.write(dataset, out / name)
+            counts[name] = len(dataset)
+    for name, content in (("trex/relations.json", PROPERTIES), ("world.json", world.describe())):
+        (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return counts

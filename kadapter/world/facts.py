@@ -1,0 +1,130 @@
+"""The generated world's entities, relations and facts. Relations have Wikidata property ids, as in T-REx."""
+
+import hashlib
+import random
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kadapter.errors import KAdapterError
+from kadapter.world.names import make_names
+
+TYPES = (
+    "person", "company", "city", "film", "river", "book", "band", "ship", "university", "football_club", "mountain",
+    "magazine",
+)  # fmt: skip
+
+
+class Relation(NamedTuple):
+    """A property that entities of type `subject` may have, with a value of type `object`."""
+
+    property: str
+    label: str
+    subject: str
+    object: str
+
+
+RELATIONS = tuple(
+    Relation(*line)
+    for line in (
+        ("P19", "place of birth", "person", "city"),
+        ("P20", "place of death", "person", "city"),
+        ("P69", "educated at", "person", "university"),
+        ("P108", "employer", "person", "company"),
+        ("P54", "member of sports team", "person", "football_club"),
+        ("P159", "headquarters location", "company", "city"),
+        ("P169", "chief executive officer", "company", "person"),
+        ("P112", "founded by", "company", "person"),
+        ("P355", "has subsidiary", "company", "company"),
+        ("P6", "head of government", "city", "person"),
+        ("P206", "located in or next to body of water", "city", "river"),
+        ("P190", "twinned administrative body", "city", "city"),
+        ("P57", "director", "film", "person"),
+        ("P272", "production company", "film", "company"),
+        ("P144", "based on", "film", "book"),
+        ("P403", "mouth of the watercourse", "river", "river"),
+        ("P885", "origin of the watercourse", "river", "mountain"),
+        ("P138", "named after", "river", "person"),
+        ("P50", "author", "book", "person"),
+        ("P123", "publisher", "book", "company"),
+        ("P840", "narrative location", "book", "city"),
+        ("P740", "location of formation", "band", "city"),
+        ("P527", "has part", "band", "person"),
+        ("P264", "record label", "band", "company"),
+        ("P176", "manufacturer", "ship", "company"),
+        ("P532", "port of registry", "ship", "city"),
+        ("P137", "operator", "ship", "university"),
+        ("P1075", "rector", "university", "person"),
+        ("P131", "located in the administrative territorial entity", "university", "city"),
+        ("P859", "sponsor", "university", "company"),
+        ("P286", "head coach", "football_club", "person"),
+        ("P127", "owned by", "football_club", "company"),
+        ("P159", "headquarters location", "football_club", "city"),
+        ("P3137", "parent peak", "mountain", "mountain"),
+        ("P131", "located in the administrative territorial entity", "mountain", "city"),
+        ("P61", "discoverer or inventor", "mountain", "person"),
+        ("P98", "editor", "magazine", "person"),
+        ("P291", "place of publication", "magazine", "city"),
+        ("P123", "publisher", "magazine", "company"),
+    )
+)
+
+PROPERTIES = {p: i for i, p in enumerate(sorted({r.property for r in RELATIONS}, key=lambda p: int(p[1:])))}
+"""Property id -> integer label, as `relations.json` of T-REx-rc holds it."""
+
+SPLITS = {"train": 0.50, "dev": 0.15, "test": 0.35}
+SMALLEST = 4 * len(TYPES)  # fewer entities leave a split without some type
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One fictional thing; `split` says in which downstream split it may be mentioned."""
+
+    id: str
+    name: str
+    type: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    subject: Entity
+    relation: Relation
+    object: Entity
+
+
+def make_entities(seed: int, count: int) -> list[Entity]:
+    """`count` entities, each type equally often, in an order that says nothing about the type.
+
+    Each type is divided 50/15/35 into downstream train, dev and test by a hash of the id.
+    """
+    if count < SMALLEST:
+        raise KAdapterError(f"a world of {count} entities is too small: at least {SMALLEST} are needed")
+    rng = random.Random(f"{seed}/entities")
+    types = [TYPES[index % len(TYPES)] for index in range(count)]
+    rng.shuffle(types)
+    names = make_names(count, random.Random(f"{seed}/names"))
+    ids = [f"Q{900001 + index}" for index in range(count)]
+    split: dict[str, str] = {}
+    for wanted in TYPES:
+        members = sorted((i for i, t in zip(ids, types, strict=True) if t == wanted), key=lambda i: _digest(seed, i))
+        train = round(SPLITS["train"] * len(members))
+        dev = train + max(1, round(SPLITS["dev"] * len(members)))
+        split |= {i: "train" if n < train else "dev" if n < dev else "test" for n, i in enumerate(members)}
+    return [Entity(i, name, t, split[i]) for i, name, t in zip(ids, names, types, strict=True)]
+
+
+def make_facts(seed: int, entities: list[Entity], per_entity: int) -> list[Fact]:
+    """Facts in which every entity is the subject of `per_entity` different relations, or all its type has if fewer."""
+    rng = random.Random(f"{seed}/facts")
+    of_type = {t: [e for e in entities if e.type == t] for t in TYPES}
+    facts = []
+    for subject in entities:
+        relations = [r for r in RELATIONS if r.subject == subject.type]
+        for relation in rng.sample(relations, min(per_entity, len(relations))):
+            others = [e for e in of_type[relation.object] if e is not subject]
+            facts.append(Fact(subject, relation, rng.choice(others)))
+    return facts
+
+
+def _digest(seed: int, text: str) -> str:
+    return hashlib.sha256(f"{seed}/{text}".encode()).hexdigest()
