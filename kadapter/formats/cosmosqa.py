@@ -4,7 +4,7 @@
 `valid.jsonl` and `test.jsonl` have the same keys, an object per line. Which of the two a file is shows in its first
 character.
 
-`label` is "0" to "3" or such an integer; where it is missing or empty (the test set) it becomes -1. Line breaks in a CSV
+`label` is "0" to "3" or such an integer; where it is missing or empty (the test set) it is -1. Line breaks in a CSV
 field are read as they are. Other columns are not kept. Nothing is dropped. A missing column or key, a row with too few
 or too many fields, a field over 131,072 characters, a quotation mark out of place, and a label that is no answer's
 number raise.
@@ -79,7 +79,7 @@ def write(dataset: Dataset, path: Path | str) -> None:
     path = Path(path)
     with replacing(path) as file:
         if path.name.removesuffix(".gz").endswith(".csv"):
-            writer = csv.DictWriter(file, [*_COLUMNS, "label"], lineterminator="\n")
+            writer = csv.DictWriter(file, [*_COLUMNS, "label"], lineterminator="\r\n")
             writer.writeheader()
             writer.writerows(map(_record, rows_of(dataset, SCHEMA)))
         else:

@@ -10,6 +10,7 @@ gone stays. The question is the one of `.txt`. `answers` may be empty. A missing
 the pair, and files of different length raise.
 """
 
+import math
 from itertools import zip_longest
 from pathlib import Path
 
@@ -31,11 +32,12 @@ def read(path: Path | str) -> Dataset:
         if not file.exists():
             raise KAdapterError(f"{file} does not exist; expected the pair {questions.name} and {documents.name}")
     rows = Rows(path, SCHEMA)
-    end = (0, NOTHING)
+    end = (math.inf, NOTHING)
     for (at, question), (number, found) in zip_longest(line_values(questions), line_values(documents), fillvalue=end):
         if at != number:
-            longer, other, extra = (questions, documents, at) if at > number else (documents, questions, number)
-            raise FormatError(other, f"line {extra}", "record", NOTHING, f"a record for line {extra} of {longer.name}")
+            has, lacks = (questions, documents) if at < number else (documents, questions)
+            line = min(at, number)
+            raise FormatError(lacks, f"line {line}", "record", NOTHING, f"a record for line {line} of {has.name}")
         record = Record(questions, "line", at, question)
         if type(found) is not list:
             raise FormatError(documents, f"line {number}", "record", found, "a list of paragraphs")

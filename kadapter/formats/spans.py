@@ -68,8 +68,8 @@ def token_spans(
         spans = [_trimmed(text, start, end) for start, end in spans]
     ranges = []
     for start, end in spans:
-        if start not in starts or end not in ends:
-            raise KAdapterError(f"span {text[start:end]!r} does not begin and end with a token of {text[:60]!r}")
+        if start >= end or start not in starts or end not in ends:
+            raise KAdapterError(f"span {text[start:end]!r} of {text[:60]!r} does not begin and end with a token")
         ranges.append((starts.index(start), ends.index(end) + 1))
     return tokens, ranges
 
