@@ -38,7 +38,7 @@ def scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> go.Figure:
 
     Args:
         table: as `report.table` returns.
-        seed_scores: as `report.seed_scores` returns; the faint marks.
+        seed_scores: as `report.seed_scores` returns; the upright strokes.
     """
     groups = list(table.groupby(["task", "regime", "metric"], sort=False))
     figure = _panels([f"{task} · {regime} · {metric}" for (task, regime, metric), _ in groups], table["model"])
@@ -50,7 +50,7 @@ def scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> go.Figure:
                 x=100 * own["score"],
                 y=own["model"].map(escape),
                 mode="markers",
-                marker={"color": own["model"].map(colour), "size": 5, "opacity": 0.45},
+                marker={"color": own["model"].map(colour), "symbol": "line-ns-open", "size": 16, "opacity": 0.7},
                 customdata=own["seed"],
                 hovertemplate="%{y}, seed %{customdata}: %{x:.1f}%<extra></extra>",
                 showlegend=False,

@@ -8,7 +8,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,6 +44,11 @@ class Metric:
     name: ClassVar[str]
     primary: ClassVar[str]
     title: ClassVar[str]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `get` needs beside the name to make this metric again, as plain values."""
+        return asdict(self)
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         """The counts of each of n examples, (n, k) float64; column sums are what `reduce` takes."""

@@ -35,16 +35,15 @@ def p_value(p: float) -> str:
 def pretty(frame: pd.DataFrame, title: str = "") -> Table:
     """A terminal table of what `table` returns, in percent with one decimal."""
     caption = f"95% intervals over test examples and seeds; * p < {SIGNIFICANT} after Holm's correction"
-    shown = Table(title=title or None, caption=caption, box=SIMPLE_HEAD)
-    shown.add_column("task · regime · metric")
+    shown = Table(title=title or None, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("task · regime")
     for column in ("score", "± seeds", "95% interval", "against backbone"):
         shown.add_column(column, justify="right", no_wrap=True)
     for (task, regime, metric), group in frame.groupby(["task", "regime", "metric"], sort=False):
-        shown.add_row(Text(f"{task} · {regime} · {metric}", "bold"))
+        shown.add_row(Text(f"{task} · {regime}", "bold"), Text(metric, "bold"))
         for row in group.to_dict("records"):
-            shown.add_row(
-                Text(f"  {row['model']}"), percent(row["mean"]), percent(row["std"]), span(row), _against(row)
-            )
+            name = Text(f"  {row['model']}")
+            shown.add_row(name, percent(row["mean"]), percent(row["std"]), span(row), _against(row))
     return shown
 
 

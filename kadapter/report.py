@@ -71,8 +71,8 @@ def comparisons(root: str | Path, preset: str) -> pd.DataFrame:
 def table(root: str | Path, preset: str) -> pd.DataFrame:
     """The rows of `rows` with their difference to `backbone`: difference, difference_low, difference_high, p_holm.
 
-    The order is fixed: by task, regime, and model as in `rendering.ORDER`. `metric` is the name for people ("micro F1").
-    Fractions; NaN where there is no comparison.
+    The order is fixed: by task, regime, and model as in `rendering.ORDER`. `metric` is the name for people ("micro
+    F1"). Fractions; NaN where there is no comparison.
     """
     found = scored(root, preset)
     return _table(found, _comparisons(found))

@@ -1,5 +1,7 @@
 """Each metric against values computed by hand, against scikit-learn where it has the same one, and its laws."""
 
+import json
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -227,6 +229,13 @@ def test_semeval_equals_scikit_learn_per_relation(both):
         recall = right / sum(relation[g] == name for g in gold)
         f1.append(2 * precision * recall / (precision + recall) if right else 0.0)
     assert metrics.get("semeval", labels=SEMEVAL)(predicted, gold)["f1"] == pytest.approx(np.mean(f1) if f1 else 0.0)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_metric_is_made_again_from_its_name_and_options(name):
+    metric = metrics.get(name, **EVERY[name][0])
+    options = json.loads(json.dumps(metric.options))
+    assert metrics.get(metric.name, **options) == metric and metric.title
 
 
 @pytest.mark.parametrize("name", EVERY)
