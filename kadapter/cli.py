@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -41,11 +42,15 @@ def run(
     from kadapter import report  # brings pandas; a misspelt preset has been refused by now
 
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: the notebooks at work are stopped, too
+    started = time.monotonic()
+    pipeline = Pipeline(loaded, root, jobs=jobs, force=force, tell=typer.echo)
     try:
-        ended = Pipeline(loaded, root, jobs=jobs, force=force, tell=typer.echo).run()
+        ended = pipeline.run()
     except KeyboardInterrupt:
         typer.echo("kadapter: stopped; finished stages are kept", err=True)
         raise typer.Exit(130) from None
+    minutes, seconds = divmod(round(time.monotonic() - started), 60)
+    typer.echo(f"{len(pipeline.stages)} stages in {minutes} min {seconds} s")
     _print_table(report.rows(root, loaded["name"]))
     typer.echo(f"Report: {ended / 'report.html'}")
 

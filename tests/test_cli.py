@@ -130,6 +130,7 @@ def test_run_ends_with_one_table_and_the_report(call, tmp_path, monkeypatch):
         def __init__(self, loaded, root, jobs, force, tell):
             made.update(name=loaded["name"], seeds=loaded["seeds"], root=root, jobs=jobs, force=force)
             tell("[1/1] data/all  kept")
+            self.stages = ["data/all"]
 
         def run(self):
             return tmp_path / "report" / "all"
@@ -140,7 +141,7 @@ def test_run_ends_with_one_table_and_the_report(call, tmp_path, monkeypatch):
     assert (code, err) == (0, "")
     assert made == {"name": "embedded", "seeds": [5], "root": tmp_path, "jobs": 3, "force": True}
     lines = out.splitlines()
-    assert lines[0] == "[1/1] data/all  kept"
+    assert lines[:2] == ["[1/1] data/all  kept", "1 stages in 0 min 0 s"]
     assert lines[-1] == f"Report: {tmp_path}/report/all/report.html"
     assert sum("┏" in line for line in lines) == 1, "one table"
 
