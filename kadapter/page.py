@@ -146,7 +146,8 @@ def _scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> str:
         )
     return (
         "<p>Percent. Mean over seeds, standard deviation over seeds, and a 95% interval that resamples test examples "
-        "and seeds; strokes in the picture are single seeds. Seeds are of fine-tuning: every one uses the same pre-trained adapter. A difference in "
+        "and seeds; strokes in the picture are single seeds. Seeds are of fine-tuning: every one uses the same "
+        "pre-trained adapter. A difference in "
         f'<span class="sure">green</span> has a corrected p below {SIGNIFICANT}.</p>'
         + _html_table(columns, lines, ("task", "regime", "metric"))
         + _picture(figures.scores(table, seed_scores), "scores-picture")
