@@ -25,6 +25,7 @@ PLAIN, RICH = 0.2, 0.6
 """How often an optional slot is filled: in sentences about entities, and in the treebank."""
 
 NO_RELATION_SHARE = 0.10
+HELD_OUT = 1 / 12
 
 
 class World:
@@ -41,8 +42,8 @@ class World:
         seed: int = 0,
         entities: int = 1000,
         *,
-        facts_per_entity: int = 2,
-        sentences_per_fact: int = 3,
+        facts_per_entity: int = 6,
+        sentences_per_fact: int = 1,
         stated: float = 0.15,
     ) -> None:
         for name, value in (("facts_per_entity", facts_per_entity), ("sentences_per_fact", sentences_per_fact)):
@@ -69,11 +70,11 @@ class World:
     def knowledge(self) -> dict[str, Dataset]:
         """The factual corpus: relation examples labelled with property ids, every entity a subject.
 
-        Each fact has `sentences_per_fact` sentences in `train`; a quarter of the facts have another one in `dev`.
+        Each fact has `sentences_per_fact` sentences in `train`; a share `HELD_OUT` of them have another one in `dev`.
         """
         rng = self._rng("knowledge")
         rows: dict[str, list[dict]] = {"train": [], "dev": []}
-        held_out = set(rng.sample(range(len(self.facts)), max(1, len(self.facts) // 4)))
+        held_out = set(rng.sample(range(len(self.facts)), max(1, round(HELD_OUT * len(self.facts)))))
         for number, fact in enumerate(self.facts):
             splits = ["train"] * self.sentences_per_fact + ["dev"] * (number in held_out)
             texts: set[str] = set()

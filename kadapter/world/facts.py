@@ -114,15 +114,25 @@ def make_entities(seed: int, count: int) -> list[Entity]:
 
 
 def make_facts(seed: int, entities: list[Entity], per_entity: int) -> list[Fact]:
-    """Facts in which every entity is the subject of `per_entity` different relations, or all its type has if fewer."""
+    """Facts in which every entity is the subject of `per_entity`, no fact twice.
+
+    An entity's facts go round the relations of its type from a random one on; where a relation comes again, it has
+    another object (a company has several subsidiaries).
+    """
     rng = random.Random(f"{seed}/facts")
     of_type = {t: [e for e in entities if e.type == t] for t in TYPES}
     facts = []
     for subject in entities:
         relations = [r for r in RELATIONS if r.subject == subject.type]
-        for relation in rng.sample(relations, min(per_entity, len(relations))):
-            others = [e for e in of_type[relation.object] if e is not subject]
-            facts.append(Fact(subject, relation, rng.choice(others)))
+        first = rng.randrange(len(relations))
+        taken = {subject.id}
+        for number in range(per_entity):
+            relation = relations[(first + number) % len(relations)]
+            others = [e for e in of_type[relation.object] if e.id not in taken]
+            if others:
+                fact = Fact(subject, relation, rng.choice(others))
+                taken.add(fact.object.id)
+                facts.append(fact)
     return facts
 
 

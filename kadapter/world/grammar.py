@@ -8,7 +8,7 @@ lexicon, `<when?>` by one of them or by nothing.
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 UPOS_OF_DEPREL = {
@@ -61,58 +61,65 @@ def parse(template: str, fills: Mapping[str, str]) -> Sentence:
     `fills` maps placeholder names to fragments (bare head word and brackets), such as `name_fragment` makes.
     Raises ValueError for a bracket without exactly one head word, and for brackets that do not match.
     """
-    words: list[str] = []
-    upos: list[str] = []
-    deprels: list[str] = []
-    heads: list[int] = []
-    spans: dict[str, tuple[int, int]] = {}
-    tokens = [*_TOKEN.findall(template), "(punct", ".", ")"]
-
-    def bracket(deprel: str, tokens: list[str], position: int, nested: bool) -> tuple[int, int]:
-        """Read one bracket's contents from `position`; the index of its head word and the position after it."""
-        head: int | None = None
-        children: list[int] = []
-
-        def read(tokens: list[str], position: int, nested: bool) -> int:
-            nonlocal head
-            while position < len(tokens):
-                token = tokens[position]
-                position += 1
-                if token == ")":
-                    if nested:
-                        return position
-                    raise ValueError(f"a bracket is closed that was never opened: {template}")
-                if token.startswith("("):
-                    child, position = bracket(token[1:].strip(), tokens, position, True)
-                    children.append(child)
-                elif token.startswith("{"):
-                    start = len(words)
-                    read(_TOKEN.findall(fills[token[1:-1]]), 0, False)
-                    spans[token[1:-1]] = (start, len(words))
-                else:
-                    if head is not None:
-                        raise ValueError(f"({deprel} has two head words, {words[head]!r} and {token!r}: {template}")
-                    word, _, tag = token.partition("/")
-                    head = len(words)
-                    words.append(word)
-                    upos.append(tag or UPOS_OF_DEPREL.get(deprel.partition(":")[0], ""))
-                    deprels.append(deprel)
-                    heads.append(0)
-            if nested:
-                raise ValueError(f"({deprel} is never closed: {template}")
-            return position
-
-        position = read(tokens, position, nested)
-        if head is None:
-            raise ValueError(f"({deprel} has no head word: {template}")
-        for child in children:
-            heads[child] = head + 1
-            upos[child] = upos[child] or upos[head]
-        return head, position
-
-    bracket("root", tokens, 0, False)
-    for index, following in enumerate(words[1:]):
-        if words[index] == "a" and following[0] in "aeiou":
+    words, upos, deprels, heads, spans = [], [], [], [], {}
+    unfinished = [_Bracket("root", None, [])]  # the brackets around the current place
+    for token in _tokens(template, fills):
+        here = unfinished[-1]
+        if token.startswith("("):
+            unfinished.append(_Bracket(token[1:].strip(), None, []))
+        elif token == ")":
+            if len(unfinished) == 1:
+                raise ValueError(f"a bracket is closed that was never opened: {template}")
+            unfinished.pop()
+            unfinished[-1].children.append(_finish(here, heads, template))
+        elif token.startswith("{"):
+            spans[token[1:]] = (len(words), len(words))
+        elif token.startswith("}"):
+            spans[token[1:]] = (spans[token[1:]][0], len(words))
+        else:
+            word, _, tag = token.partition("/")
+            if here.head is not None:
+                raise ValueError(f"({here.deprel} has two head words, {words[here.head]!r} and {word!r}: {template}")
+            here.head = len(words)
+            words.append(word)
+            upos.append(tag or UPOS_OF_DEPREL.get(here.deprel.partition(":")[0], ""))
+            deprels.append(here.deprel)
+            heads.append(0)
+    if len(unfinished) > 1:
+        raise ValueError(f"({unfinished[-1].deprel} is never closed: {template}")
+    _finish(unfinished[0], heads, template)
+    for index in range(len(words)):
+        donor = index
+        while not upos[donor]:
+            donor = heads[donor] - 1
+        upos[index] = upos[donor]
+        if words[index] == "a" and words[index + 1][0] in "aeiou":
             words[index] = "an"
     words[0] = words[0][0].upper() + words[0][1:]
     return Sentence(tuple(words), tuple(heads), tuple(deprels), tuple(upos), spans)
+
+
+@dataclass
+class _Bracket:
+    deprel: str
+    head: int | None
+    children: list[int]
+
+
+def _finish(bracket: _Bracket, heads: list[int], template: str) -> int:
+    """Hang the bracket's children on its head word; the index of that word."""
+    if bracket.head is None:
+        raise ValueError(f"({bracket.deprel} has no head word: {template}")
+    for child in bracket.children:
+        heads[child] = bracket.head + 1
+    return bracket.head
+
+
+def _tokens(template: str, fills: Mapping[str, str]) -> Iterator[str]:
+    """Brackets and words; what fills a placeholder comes between `{NAME` and `}NAME`."""
+    for token in (*_TOKEN.findall(template), "(punct", ".", ")"):
+        if token.startswith("{"):
+            name = token[1:-1]
+            yield from ("{" + name, *_TOKEN.findall(fills[name]), "}" + name)
+        else:
+            yield token

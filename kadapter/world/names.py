@@ -6,6 +6,7 @@ ONSETS = "b c d f g h j k l m n p r s t v w br ch cl cr dr fl gr kl pl sh sk sl 
 VOWELS = "a e i o u".split()
 MIDDLES = "l m n r s t rd lm nd rt lv rm nt st rk mb ld ss".split()
 CODAS = " n r l s m t x d k".split(" ")
+ENGLISH = ("a", "e", "ed", "es", "er", "en", "an", "on", "in", "or", "al")  # endings that make words people know
 LONGER = 0.2  # share of names of two words
 
 
@@ -30,7 +31,7 @@ def make_names(count: int, rng: random.Random) -> list[str]:
             word = _word(rng)
             lower = word.lower()
             clash = lower[:5] in beginnings or any(lower in other or other in lower for other in words)
-            if 5 <= len(word) <= 8 and not clash:
+            if 5 <= len(word) <= 8 and not clash and not lower.endswith(ENGLISH):
                 beginnings.add(lower[:5])
                 words.append(lower)
                 return word
