@@ -1,4 +1,4 @@
-"""Pictures of a preset's results: scores with intervals, differences to the backbone, training curves (plotly).
+"""Pictures of a preset's results: scores with intervals, differences, training curves, the fate of the cases (plotly).
 
 Colours are Okabe and Ito's, told apart by colour-blind people; each model keeps its colour and its symbol everywhere.
 Paper is transparent and ink grey, so that a picture can lie on a light or a dark page.
@@ -6,13 +6,17 @@ Paper is transparent and ink grey, so that a picture can lie on a light or a dar
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from kadapter.rendering import SIGNIFICANT, percent, span
+
+if TYPE_CHECKING:
+    from kadapter.cases import Cases
 
 COLOURS = {
     "backbone": "#8c8c8c",  # grey for Okabe and Ito's black, which vanishes on a dark page
@@ -22,10 +26,12 @@ COLOURS = {
     "L": "#009e73",
     "F+L": "#0072b2",
 }
+CASES = {"fixed": "#009e73", "broken": "#d55e00", "both right": "#56b4e9", "both wrong": "#8c8c8c"}
 OTHER_COLOURS = ("#e69f00", "#b3a600")  # orange, and yellow darkened for light pages
 SYMBOLS = {"backbone": "circle", "multitask": "cross", "none": "x", "F": "diamond", "L": "square", "F+L": "star"}
 INK, GRID, ZERO = "#808080", "rgba(128, 128, 128, 0.22)", "rgba(128, 128, 128, 0.7)"
 COLUMNS = 3  # pictures in one line
+POINTS = 2000  # more examples than this are drawn as boxes alone
 
 
 def colour(model: str) -> str:
@@ -92,11 +98,12 @@ def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
     """Training curves by epoch: on the left the loss (dotted: on dev), on the right the dev score.
 
     Args:
-        histories: name of an adapter (or of a model) -> its log, mappings with `epoch` and any of `loss`, `eval_loss`,
-            `eval_f1`, `eval_accuracy`, `eval_uas`, as `fit` returns them.
+        histories: name of an adapter, or "model, seed number" -> its log, mappings with `epoch` and any of `loss`,
+            `eval_loss`, `eval_f1`, `eval_accuracy`, `eval_uas`, as `fit` returns them.
     """
     figure = make_subplots(1, 2, subplot_titles=["loss", "dev score"], horizontal_spacing=0.1)
     for name, history in histories.items():
+        model = name.split(",")[0]  # its seeds share a colour
         score = next((key for key in ("eval_f1", "eval_accuracy", "eval_uas") if any(key in h for h in history)), "")
         curves = [("loss", 1, 1.0, None, "training loss"), ("eval_loss", 1, 1.0, "dot", "dev loss")]
         curves.append((score, 2, 100.0, None, f"dev {score.removeprefix('eval_')}"))
@@ -112,8 +119,8 @@ def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
                     name=escape(name),
                     legendgroup=name,
                     showlegend=key == "loss",
-                    line={"color": colour(name), "dash": dash, "width": 2},
-                    marker={"symbol": SYMBOLS.get(name, "circle"), "size": 6},
+                    line={"color": colour(model), "dash": dash, "width": 2},
+                    marker={"symbol": SYMBOLS.get(model, "circle"), "size": 6},
                     hovertemplate=f"{escape(name)}, {what}: %{{y:.4~g}}<br>epoch %{{x:.3~g}}<extra></extra>",
                 ),
                 row=1,
@@ -122,6 +129,47 @@ def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
     figure.update_xaxes(title={"text": "epoch", "font": {"size": 11}})
     figure.update_yaxes(title={"text": "percent", "font": {"size": 11}}, row=1, col=2)
     return _styled(figure, 340)
+
+
+def cases(cases: "Cases", model: str, against: str) -> go.Figure:
+    """What became of the test examples: how many `model` fixed and broke against `against`, and how far it moved each
+    one's true label (mean logit of the true labels, `model` less `against`). Beside Table 7.
+    """
+    figure = make_subplots(
+        1,
+        2,
+        subplot_titles=["examples", "movement of the true label's logit"],
+        shared_yaxes=True,
+        horizontal_spacing=0.05,
+    )
+    movement = cases.movement(model, against)
+    for kind, shade in CASES.items():
+        chosen = cases.select(kind, model, against)
+        figure.add_trace(
+            go.Bar(x=[len(chosen)], y=[kind], orientation="h", marker={"color": shade}, text=[len(chosen)]),
+            row=1,
+            col=1,
+        )
+        figure.add_trace(
+            go.Box(
+                x=movement[chosen],
+                y=[kind] * len(chosen),
+                orientation="h",
+                line={"color": shade},
+                boxpoints="all" if len(cases) <= POINTS else "outliers",
+                jitter=0.5,
+                pointpos=0,
+                marker={"color": shade, "size": 4, "opacity": 0.5},
+                text=[escape(shorten(cases[i].marked(), 90)) for i in chosen.tolist()],
+                hovertemplate="%{text}<br>%{x:+.2f}<extra></extra>",
+            ),
+            row=1,
+            col=2,
+        )
+    figure.update_yaxes(categoryorder="array", categoryarray=list(CASES)[::-1])
+    figure.update_layout(title={"text": escape(f"{model} against {against}"), "font": {"size": 14}})
+    _styled(figure, 320).update_layout(showlegend=False, margin={"t": 84})
+    return figure.update_xaxes(zeroline=True, zerolinecolor=ZERO, row=1, col=2)
 
 
 def _panels(titles: list[str], labels: pd.Series) -> go.Figure:

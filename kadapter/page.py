@@ -121,8 +121,6 @@ def _headline(comparisons: pd.DataFrame, table: pd.DataFrame) -> str:
 
 
 def _scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> str:
-    if table.empty:
-        return "<p>No fine-tuning run is finished.</p>"
     columns: list[Column] = [
         *(("task", "task", False), ("regime", "regime", False), ("metric", "metric", False), ("model", "model", False)),
         *(("score", "score", True), ("± seeds", "std", True), ("95% interval", "interval", True)),

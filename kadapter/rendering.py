@@ -1,12 +1,15 @@
 """How scores look as text: numbers in percent, the order of model rows, the tables for a terminal and for LaTeX."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 ORDER = ("backbone", "multitask", "none", "F", "L", "F+L")  # of model rows, everywhere; others follow
 SIGNIFICANT = 0.05  # level of the corrected p values that are marked
@@ -45,6 +48,28 @@ def pretty(frame: pd.DataFrame, title: str = "") -> Table:
             name = Text(f"  {row['model']}")
             shown.add_row(name, percent(row["mean"]), percent(row["std"]), span(row), _against(row))
     return shown
+
+
+def styled(frame: pd.DataFrame) -> "Styler":
+    """What `table` returns as a notebook shows it, in percent; differences with a corrected p below 0.05 are bold."""
+    shown = pd.DataFrame(
+        {
+            **{column: frame[column] for column in ("task", "regime", "metric", "model")},
+            "score": frame["mean"].map(percent),
+            "± seeds": frame["std"].map(percent),
+            "95% interval": [span(row) for row in frame.to_dict("records")],
+            "against backbone": [_against(row) for row in frame.to_dict("records")],
+            "seeds": frame["seeds"],
+            "examples": frame["n"],
+        }
+    )
+    numbers = shown.columns[4:]
+    return (
+        shown.style.hide(axis="index")
+        .format(escape="html")
+        .set_properties(subset=list(numbers), **{"text-align": "right"})
+        .map(lambda text: "font-weight: bold" if text.endswith("*") else "", subset=["against backbone"])
+    )
 
 
 def latex(frame: pd.DataFrame) -> str:

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from kadapter import runs, statistics
+from kadapter import rendering, runs, statistics
 from kadapter.errors import KAdapterError, unknown
 from kadapter.metrics import Metric, get
 from kadapter.rendering import by_model, latex
 from kadapter.rendering import pretty as pretty
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 REGIMES = ("frozen", "paper", "full")  # in this order in every table
 
@@ -83,6 +86,17 @@ def seed_scores(root: str | Path, preset: str) -> pd.DataFrame:
     return _seed_scores(scored(root, preset))
 
 
+def styled(root: str | Path, preset: str) -> "Styler":
+    """What `table` returns as a notebook shows it, in percent."""
+    return rendering.styled(table(root, preset))
+
+
+def nothing(root: str | Path, preset: str) -> KAdapterError:
+    """The error to raise where a preset has no finished fine-tuning run."""
+    where = runs.resolve(root)
+    return KAdapterError(f"preset '{preset}' has no finished fine-tuning run under {where}: `kadapter run {preset}`")
+
+
 def published(dataset: str) -> pd.DataFrame:
     """What the paper prints for a dataset: table, dataset, model, ours, metric, value, note.
 
@@ -141,14 +155,13 @@ def export(root: str | Path, preset: str, folder: str | Path) -> dict[str, Path]
 def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
     """Write the whole report of a preset as one HTML file that needs no network; returns its path.
 
-    Raises KAdapterError when the preset has no finished run.
+    Raises KAdapterError when the preset has no finished fine-tuning run.
     """
     from kadapter.page import page  # plotly is slow to import, and only this needs it
 
-    everything = runs.find(root, preset)
-    if not everything:
-        raise KAdapterError(f"no finished run of preset '{preset}' under {runs.resolve(root)}: `kadapter run {preset}`")
     found = scored(root, preset)
+    if not found:
+        raise nothing(root, preset)
     compared = _comparisons(found)
     beside = _beside_published(found)
     text = page(
@@ -158,7 +171,7 @@ def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
         _seed_scores(found),
         beside,
         {name: published(name) for name in _published()},
-        everything,
+        runs.find(root, preset),
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

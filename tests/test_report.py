@@ -79,22 +79,39 @@ def root(tmp_path_factory) -> Path:
     return folder
 
 
-def test_rows_are_what_the_counts_say(root):
-    rows = report.rows(root, "synthetic")
+@pytest.fixture(scope="module")
+def rows(root) -> list[dict]:
+    return report.rows(root, "synthetic")
+
+
+@pytest.fixture(scope="module")
+def compared(root) -> pd.DataFrame:
+    return report.comparisons(root, "synthetic")
+
+
+@pytest.fixture(scope="module")
+def frame(root) -> pd.DataFrame:
+    return report.table(root, "synthetic")
+
+
+def row_of(rows: list[dict], task: str, model: str) -> dict:
+    return next(row for row in rows if (row["task"], row["model"]) == (task, model))
+
+
+def test_rows_are_what_the_counts_say(root, rows):
     assert len(rows) == 18
     keys = ["task", "model", "regime", "metric", "mean", "std", "ci_low", "ci_high", "seeds", "n"]
     assert all(list(row) == keys for row in rows)
     counts = np.load(root / "synthetic/finetune/relation-frozen-F/counts.npz")["counts"]
     f1 = [2 * correct / (predicted + gold) for correct, predicted, gold in counts.sum(axis=1)]
-    row = next(row for row in rows if (row["task"], row["model"]) == ("relation", "F"))
+    row = row_of(rows, "relation", "F")
     assert row["mean"] == pytest.approx(np.mean(f1)) and row["std"] == pytest.approx(np.std(f1, ddof=1))
     assert (row["metric"], row["seeds"], row["n"]) == ("f1", 3, 400)
     assert row["ci_low"] < row["mean"] < row["ci_high"]
     json.dumps(rows, allow_nan=False)
 
 
-def test_models_stand_in_the_order_of_the_paper(root):
-    frame = report.table(root, "synthetic")
+def test_models_stand_in_the_order_of_the_paper(frame):
     for _, group in frame.groupby(["task", "regime"]):
         assert group["model"].tolist() == ["backbone", "multitask", "none", "F", "L", "F+L"]
     assert list(dict.fromkeys(zip(frame["task"], frame["regime"], strict=True))) == [
@@ -105,33 +122,30 @@ def test_models_stand_in_the_order_of_the_paper(root):
     assert sorted(["X", "F+L", "A", "backbone"], key=rendering.by_model) == ["backbone", "F+L", "A", "X"]
 
 
-def test_comparisons_are_against_backbone_and_against_none(root):
-    frame = report.comparisons(root, "synthetic")
-    pairs = set(zip(frame["model"], frame["against"], strict=True))
+def test_comparisons_are_against_backbone_and_against_none(rows, compared):
+    pairs = set(zip(compared["model"], compared["against"], strict=True))
     assert pairs == {(m, "backbone") for m in ("multitask", "none", "F", "L", "F+L")} | {("F", "none")}
-    assert len(frame) == 3 * 6
-    assert frame["p_holm"].tolist() == statistics.holm(frame["p"].tolist())
-    by_pair = frame[(frame["task"] == "relation")].set_index(["model", "against"])
+    assert len(compared) == 3 * 6
+    assert compared["p_holm"].tolist() == statistics.holm(compared["p"].tolist())
+    by_pair = compared[compared["task"] == "relation"].set_index(["model", "against"])
     assert by_pair.loc[("F", "backbone"), "ci_low"] > 0.3 and by_pair.loc[("F", "backbone"), "p_holm"] < 0.05
     assert by_pair.loc[("F", "none"), "ci_low"] > 0.3
     assert by_pair.loc[("none", "backbone"), "p_holm"] > 0.05
-    rows = {(r["task"], r["regime"], r["model"]): r["mean"] for r in report.rows(root, "synthetic")}
-    gain = rows["relation", "frozen", "F"] - rows["relation", "frozen", "backbone"]
+    gain = row_of(rows, "relation", "F")["mean"] - row_of(rows, "relation", "backbone")["mean"]
     assert by_pair.loc[("F", "backbone"), "difference"] == pytest.approx(gain)
 
 
-def test_table_carries_the_difference_to_backbone(root):
-    frame = report.table(root, "synthetic").set_index(["task", "regime", "model"])
-    compared = report.comparisons(root, "synthetic").set_index(["task", "regime", "model", "against"])
+def test_table_carries_the_difference_to_backbone(frame, compared):
+    frame = frame.set_index(["task", "regime", "model"])
+    compared = compared.set_index(["task", "regime", "model", "against"])
     for key in [("relation", "frozen", "F"), ("typing", "paper", "L")]:
         assert frame.loc[key, "difference"] == compared.loc[(*key, "backbone"), "difference"]
     assert np.isnan(frame.loc[("relation", "frozen", "backbone"), "difference"])
 
 
-def test_seed_scores_average_to_the_rows(root):
-    frame = report.seed_scores(root, "synthetic")
-    means = frame.groupby(["task", "regime", "model"])["score"].mean()
-    for row in report.rows(root, "synthetic"):
+def test_seed_scores_average_to_the_rows(root, rows):
+    means = report.seed_scores(root, "synthetic").groupby(["task", "regime", "model"])["score"].mean()
+    for row in rows:
         assert means[row["task"], row["regime"], row["model"]] == pytest.approx(row["mean"])
 
 
@@ -157,22 +171,33 @@ def test_a_partial_run_is_not_read(tmp_path):
 def test_no_runs_no_rows(tmp_path):
     assert report.rows(tmp_path, "nothing") == []
     assert report.table(tmp_path, "nothing").empty
-    with pytest.raises(KAdapterError, match="no finished run of preset 'nothing' under"):
+    with pytest.raises(KAdapterError, match="preset 'nothing' has no finished fine-tuning run under"):
         report.write_html(tmp_path, "nothing", tmp_path / "x.html")
 
 
-def test_pretty_shows_percent(root):
+def test_pretty_shows_percent(frame, rows):
     screen = Console(file=io.StringIO(), width=120, force_terminal=False)
-    screen.print(report.pretty(report.table(root, "synthetic"), "synthetic"))
+    screen.print(report.pretty(frame, "synthetic"))
     text = screen.file.getvalue()
-    row = next(r for r in report.rows(root, "synthetic") if (r["task"], r["model"]) == ("relation", "F"))
+    row = row_of(rows, "relation", "F")
     assert f"{100 * row['mean']:.1f}" in text and f"[{100 * row['ci_low']:.1f}, {100 * row['ci_high']:.1f}]" in text
     assert max(map(len, text.splitlines())) <= 80  # fits a usual terminal
 
 
-def test_exports_hold_the_same_numbers(root, tmp_path):
+def test_styled_shows_percent_and_escapes(tmp_path):
+    counts = np.stack([np.r_[np.ones(8), np.zeros(2)], np.ones(10)], axis=1)[None]
+    row = {"dataset": "d", "regime": "frozen", "task": EVIL}
+    write_run(tmp_path, "a", row | {"model": "backbone"}, {"name": "accuracy"}, counts)
+    html = report.styled(tmp_path, "synthetic").to_html()
+    assert "80.0" in html and "&lt;script&gt;" in html and "<script>" not in html
+
+
+def test_the_error_for_no_runs_says_what_makes_them(tmp_path):
+    assert "preset 'mine' has no finished fine-tuning run under" in str(report.nothing(tmp_path, "mine"))
+
+
+def test_exports_hold_the_same_numbers(root, frame, tmp_path):
     paths = report.export(root, "synthetic", tmp_path / "tables")
-    frame = report.table(root, "synthetic")
     read = pd.read_csv(paths["scores.csv"], keep_default_na=True, na_values=[""])
     pd.testing.assert_frame_equal(read, frame, check_dtype=False)
     tex = paths["scores.tex"].read_text()
@@ -257,7 +282,7 @@ def test_ours_beside_the_published(tmp_path):
     assert frame["inside"].tolist() == [True, True, True] and set(frame["table"]) == {2}
 
 
-def test_html_is_one_offline_file(root, tmp_path):
+def test_html_is_one_offline_file(root, rows, tmp_path):
     text = report.write_html(root, "synthetic", tmp_path / "report.html").read_text(encoding="utf-8")
     from plotly.offline import get_plotlyjs
 
@@ -266,7 +291,7 @@ def test_html_is_one_offline_file(root, tmp_path):
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", own)
     assert all(f'id="{name}-picture"' in own for name in ("scores", "differences", "training"))
     assert "finetune/typing-paper-F+L" in own and "batch_size" in own and "Versions" in own
-    row = next(r for r in report.rows(root, "synthetic") if (r["task"], r["model"]) == ("relation", "F"))
+    row = row_of(rows, "relation", "F")
     assert f"{100 * row['mean']:.1f}" in own
     for number in (2, 3, 4, 5):
         assert f"Table {number} of the paper" in own
@@ -287,16 +312,14 @@ def test_html_escapes_every_text(tmp_path):
     assert "alert('x')\\u003c/script" not in own  # in pictures, too, it is text and not a tag of plotly's
 
 
-def test_figures_show_the_numbers(root):
+def test_figures_show_the_numbers(root, frame, compared):
     from kadapter import figures
 
-    frame = report.table(root, "synthetic")
     figure = figures.scores(frame, report.seed_scores(root, "synthetic"))
     means = [trace.x[0] for trace in figure.data if trace.error_x.array is not None]
     assert means == pytest.approx((100 * frame["mean"]).tolist())
     first = next(trace for trace in figure.data if trace.error_x.array is not None)
     assert first.x[0] + first.error_x.array[0] == pytest.approx(100 * frame["ci_high"][0])
-    compared = report.comparisons(root, "synthetic")
     forest = figures.differences(compared)
     opened = [trace.marker.symbol.endswith("-open") for trace in forest.data]
     assert opened == (compared["p_holm"] >= 0.05).tolist()
@@ -305,6 +328,25 @@ def test_figures_show_the_numbers(root):
     log = [{"epoch": 1.0, "loss": 2.0}, {"epoch": 1.0, "eval_f1": 0.5, "eval_loss": 1.0}]
     curves = {trace.hovertemplate.split(":")[0]: trace for trace in figures.training({"F": log}).data}
     assert curves["F, training loss"].y == (2.0,) and curves["F, dev f1"].y == (50.0,)
+
+
+def test_cases_picture_counts_what_was_fixed_and_broken():
+    from kadapter import figures
+    from kadapter.cases import KINDS, Cases
+
+    frame = pd.DataFrame(
+        {"example_id": list("abcd"), "text": ["<b>Ada</b> codes"] * 4, "mentions": [[[3, 6, "mention"]]] * 4}
+    )
+    frame["true"] = [["x"], ["y"], ["x"], ["y"]]
+    backbone = np.array([[1, 2], [2, 1], [3, 1], [2, 1]], np.float32)
+    knowing = np.array([[4, 2], [2, 1], [1, 2], [1, 2]], np.float32)  # fixes the first and the fourth, breaks the third
+    right = np.array([[False, False, True, False], [True, False, False, True]])
+    cases = Cases(["backbone", "F"], ["x", "y"], frame, np.stack([backbone, knowing]), right)
+    figure = figures.cases(cases, "F", "backbone")
+    counts = {trace.y[0]: trace.x[0] for trace in figure.data if trace.type == "bar"}
+    assert counts == {"fixed": 2, "broken": 1, "both right": 0, "both wrong": 1} and set(counts) == set(KINDS)
+    moved = next(trace for trace in figure.data if trace.type == "box" and trace.line.color == figures.CASES["fixed"])
+    assert sorted(moved.x) == [1.0, 3.0] and "<b>" not in moved.text[0]
 
 
 def test_each_model_has_one_colour_of_its_own():
