@@ -136,6 +136,11 @@ class Backbone(nn.Module):
         return self.config.hidden_size
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.model.dtype
+
+    @property
     def depth(self) -> int:
         """Number of layers = index of the last hidden state."""
         return self.config.num_hidden_layers

@@ -87,7 +87,7 @@ class Encoded:
         """Tokens of each example."""
         return self.columns["input_ids"].lengths
 
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
+    def __getitems__(self, indices: Sequence[int] | np.ndarray) -> dict[str, Tensor]:
         """One batch: every column of these examples, padded on the right, and `attention_mask`."""
         chosen = np.asarray(indices)
         batch: dict[str, Tensor] = {}

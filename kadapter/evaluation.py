@@ -26,8 +26,8 @@ class Predictions:
     """
 
     outputs: list[np.ndarray]
-    decided: Sequence
-    references: Sequence
+    decided: Sequence | np.ndarray
+    references: Sequence | np.ndarray
     loss: float
     metric: Metric
 

@@ -196,6 +196,10 @@ class KnowledgeModel(nn.Module):
                 outputs.append(torch.zeros_like(states[-1]))
         return torch.stack(outputs)
 
+    @staticmethod
+    def _split(features: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return features[0], list(features[1:])
+
     def forward(
         self,
         input_ids: Int[Tensor, "batch tokens"] | None = None,
@@ -218,11 +222,12 @@ class KnowledgeModel(nn.Module):
         if features is None:
             if states is None:
                 states = self.backbone.hidden_states(input_ids, attention_mask, inputs_embeds, points=self.points)
+            # Stored states may be bfloat16; the skip connections add them up in the model's own precision.
+            states = states.to(self.backbone.dtype)
             trains = any(p.requires_grad for p in self.adapters.parameters()) or states.requires_grad
             with torch.set_grad_enabled(torch.is_grad_enabled() and trains):
                 features = self.represent(states, attention_mask)
-        dtype = next(self.head.parameters()).dtype if self.head is not None else features.dtype
-        fused = self.fusion(features[0].to(dtype), [f.to(dtype) for f in features[1:]])
+        fused = self.fusion(*self._split(features.to(self.backbone.dtype)))
         if self.head is None:
             return KnowledgeOutput(last_hidden_state=fused)
         batch = targets | {"attention_mask": attention_mask}

@@ -8,8 +8,10 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -177,6 +179,17 @@ class Pipeline:
 
     def _stop(self) -> None:
         """End the papermill processes still at work, their kernels with them, and remove what they wrote."""
+        if not self.children:
+            return
+        in_main = threading.current_thread() is threading.main_thread()  # only there may signals be set
+        former = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main else None  # a second Ctrl-C changes nothing
+        try:
+            self._end_children()
+        finally:
+            if in_main:
+                signal.signal(signal.SIGINT, former)
+
+    def _end_children(self) -> None:
         import psutil
 
         for child in self.children:

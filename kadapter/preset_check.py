@@ -38,6 +38,7 @@ TRAINING = {
     "epochs": int,
     "batch_size": int,
     "learning_rate": float,
+    "head_rate": float,
     "weight_decay": float,
     "warmup_steps": int,
     "warmup_ratio": float,

@@ -28,6 +28,8 @@ class Settings:
     Attributes:
         regime: the parts that train (`kadapter.model.REGIMES`).
         epochs, batch_size (examples), learning_rate, weight_decay, max_grad_norm, gradient_accumulation: as usual (AdamW).
+        head_rate: the learning rate of fusion and head as a multiple of `learning_rate`. Below 1, knowledge goes into the adapter
+            rather than into the head that is thrown away.
         warmup_steps: optimiser steps of linear warm-up; the rate then falls linearly to 0.
         warmup_ratio: the same as a share of all steps, where `warmup_steps` is 0.
         bf16: "auto" (where the processor or GPU computes in bfloat16 and transformer layers are trained), True or False.
@@ -41,6 +43,7 @@ class Settings:
     epochs: int = 3
     batch_size: int = 32
     learning_rate: float = 1e-3
+    head_rate: float = 1.0
     weight_decay: float = 0.0
     warmup_steps: int = 0
     warmup_ratio: float = 0.0
@@ -167,6 +170,22 @@ class _Trainer(Trainer):
         """A checkpoint lacks the frozen parts by design."""
 
 
+def _optimizer(model: KnowledgeModel, settings: Settings) -> torch.optim.AdamW:
+    """AdamW in groups: fusion and head at their own rate; no weight decay on biases and norms, as usual."""
+    groups = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            rate = settings.head_rate if name.split(".")[0] in ("fusion", "head") else 1.0
+            groups.setdefault((rate, p.ndim > 1), []).append(p)
+    return torch.optim.AdamW(
+        [
+            {"params": params, "lr": rate * settings.learning_rate, "weight_decay": settings.weight_decay * decays}
+            for (rate, decays), params in groups.items()
+        ],
+        fused=True,
+    )
+
+
 class _Quiet(TrainerCallback):
     """Collects the log instead of printing it."""
 
@@ -220,7 +239,6 @@ def fit(
         max_grad_norm=settings.max_grad_norm,
         gradient_accumulation_steps=settings.gradient_accumulation,
         warmup_steps=settings.warmup_steps or int(settings.warmup_ratio * steps),
-        optim="adamw_torch_fused",
         bf16=bf16,
         use_cpu=device.type == "cpu",
         seed=settings.seed,
@@ -244,6 +262,7 @@ def fit(
         fitted=fitted,
         use_bf16=bf16,
         settings=settings,
+        optimizers=(_optimizer(model, settings), None),
     )
     trainer.remove_callback(PrinterCallback)
     if resume:

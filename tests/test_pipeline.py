@@ -347,17 +347,39 @@ def test_interrupting_stops_everything_and_leaves_nothing(tmp_path, sent):
         "runs.notebooks_folder = lambda: Path('notebooks').absolute(); "
         "sys.argv[1:] = ['run', 'toy.yaml', '--jobs', '1']; cli.main()"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    until = time.monotonic() + 120
-    while not (tmp_path / "pid").exists():
-        assert process.poll() is None and time.monotonic() < until, process.communicate()
-        time.sleep(0.05)
-    process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until = time.monotonic() + 200
+            while not (tmp_path / "pid").exists() and process.poll() is None and time.monotonic() < until:
+                time.sleep(0.05)
+            process.send_signal(sent)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, errors) == (130, "kadapter: stopped; finished stages are kept\n")
     assert gone(int((tmp_path / "pid").read_text()))
+    assert names_under(tmp_path / "runs" / "toy") == []
+
+
+def test_a_second_interrupt_does_not_stop_the_clearing_up(tmp_path, stages, monkeypatch):
+    write_notebook(tmp_path / "a.ipynb", "out = None", "import time; time.sleep(300)")
+    stages(Stage("a.ipynb", "x", "a"))
+    end = Pipeline._end_children
+
+    def interrupted(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        end(self)
+
+    def sleep(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pipeline, "_end_children", interrupted)
+    monkeypatch.setattr(pipeline.time, "sleep", sleep)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        Pipeline({"name": "toy"}, tmp_path / "runs", jobs=1, notebooks=tmp_path, tell=lambda line: None).run()
+    assert signal.getsignal(signal.SIGINT) is before
     assert names_under(tmp_path / "runs" / "toy") == []
 
 

@@ -1,7 +1,7 @@
-"""The generated world and its corpora, as datasets in the schemas of `kadapter.formats`."""
+"""The generated world and its main corpora, as datasets in the schemas of `kadapter.formats`."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from datasets import Dataset
@@ -9,23 +9,41 @@ from datasets import Dataset
 from kadapter.errors import KAdapterError
 from kadapter.formats.schemas import DEPENDENCY, RELATION, TYPING
 from kadapter.world.dated import DATED, DATED_LEXICON, LABELS, MONTHS, NO_RELATION
-from kadapter.world.facts import PROPERTIES, Entity, Fact, make_entities, make_facts
-from kadapter.world.grammar import Sentence, expand, name_fragment, parse
-from kadapter.world.statements import STATEMENTS
-from kadapter.world.templates import LEXICON, PAIR, SINGLE
+from kadapter.world.facts import PROPERTIES, TYPES, Entity, Fact, make_entities, make_facts
+from kadapter.world.grammar import expand, name_fragment, parse
+from kadapter.world.sentences import PLAIN, RICH, about, characters, cycle, neutral, relation_row, statement
+from kadapter.world.templates import PAIR
 
 SIZES = {
     "treebank": {"train": 2000, "dev": 300, "test": 300},
     "typing": {"train": 800, "dev": 250, "test": 500},
     "ambiguous": {"train": 1000, "dev": 250, "test": 500},
+    "fine_typing": {"train": 800, "dev": 250, "test": 500},
+    "choice": {"train": 600, "valid": 200, "test": 400},
+    "searchqa": {"train": 300, "dev": 100, "test": 200},
+    "quasart": {"train": 300, "dev": 100, "test": 200},
+    "fewrel": {"train": 560, "dev": 140, "test": 280},
 }
-"""Sentences per split in a world of 1,000 entities; others in proportion."""
-
-PLAIN, RICH = 0.2, 0.6
-"""How often an optional slot is filled: in sentences about entities, and in the treebank."""
+"""Examples per split in a world of 1,000 entities; others in proportion."""
 
 NO_RELATION_SHARE = 0.10
 HELD_OUT = 1 / 12
+
+FINE_TYPES = {
+    "person": ("/livingthing", "/livingthing/person"),
+    "company": ("/organization", "/organization/company"),
+    "city": ("/location", "/location/city"),
+    "film": ("/art", "/art/film"),
+    "river": ("/location", "/location/body_of_water"),
+    "book": ("/written_work", "/written_work/book"),
+    "band": ("/organization", "/organization/music_group"),
+    "ship": ("/product", "/product/ship"),
+    "university": ("/organization", "/organization/educational_institution"),
+    "football_club": ("/organization", "/organization/sports_team"),
+    "mountain": ("/location", "/location/mountain"),
+    "magazine": ("/written_work", "/written_work/magazine"),
+}
+"""Type -> labels in the manner of FIGER (Ling and Weld, 2012): a coarse one and a fine one below it."""
 
 
 class World:
@@ -58,21 +76,22 @@ class World:
         self.facts: list[Fact] = make_facts(seed, self.entities, facts_per_entity)
 
     @cached_property
-    def _of_split(self) -> dict[str, list[Entity]]:
-        return {split: [e for e in self.entities if e.split == split] for split in ("train", "dev", "test")}
+    def of_split(self) -> dict[str, list[Entity]]:
+        """Downstream split -> the entities that it may mention."""
+        members = {split: [e for e in self.entities if e.split == split] for split in ("train", "dev", "test")}
+        return members | {"valid": members["dev"]}  # as CosmosQA calls it
 
-    def _sizes(self, corpus: str) -> dict[str, int]:
+    def sizes(self, corpus: str) -> dict[str, int]:
+        """Split -> examples of a corpus in `SIZES`, for this number of entities."""
         return {split: max(1, round(n * len(self.entities) / 1000)) for split, n in SIZES[corpus].items()}
 
-    def _rng(self, name: str) -> random.Random:
+    def rng(self, name: str) -> random.Random:
+        """A corpus's own source of randomness, so that a change of one corpus leaves the others as they are."""
         return random.Random(f"{self.seed}/{name}")
 
-    def knowledge(self) -> dict[str, Dataset]:
-        """The factual corpus: relation examples labelled with property ids, every entity a subject.
-
-        Each fact has `sentences_per_fact` sentences in `train`; a share `HELD_OUT` of them have another one in `dev`.
-        """
-        rng = self._rng("knowledge")
+    @cached_property
+    def _knowledge_rows(self) -> dict[str, list[dict]]:
+        rng = self.rng("knowledge")
         rows: dict[str, list[dict]] = {"train": [], "dev": []}
         held_out = set(rng.sample(range(len(self.facts)), max(1, round(HELD_OUT * len(self.facts)))))
         for number, fact in enumerate(self.facts):
@@ -86,83 +105,72 @@ class World:
                 rows[split].append(row)
         for split in rows.values():
             rng.shuffle(split)
-        return {split: Dataset.from_list(found, features=RELATION) for split, found in rows.items()}
+        return rows
 
     def _about(self, fact: Fact, rng: random.Random, stated: float) -> dict:
         """One example: a sentence that states the fact, with probability `stated`, or only mentions both entities."""
-        key = (fact.relation.property, fact.relation.subject)
-        template = rng.choice(STATEMENTS[key] if rng.random() < stated else PAIR)
-        fills = {"S": name_fragment(fact.subject.name), "O": name_fragment(fact.object.name)}
-        sentence = parse(expand(template, LEXICON, rng, PLAIN), fills)
-        return _relation(sentence, "S", "O", fact.subject.id, fact.relation.property, fact.subject.id, fact.object.id)
+        if rng.random() < stated:
+            sentence = statement(fact, rng)
+        else:
+            sentence = about(rng.choice(PAIR), {"S": fact.subject, "O": fact.object}, rng)
+        ids = {"id": fact.subject.id, "subj_id": fact.subject.id, "obj_id": fact.object.id}
+        return relation_row(sentence, label=fact.relation.property, **ids)
+
+    def knowledge(self) -> dict[str, Dataset]:
+        """The factual corpus: relation examples labelled with property ids, every entity a subject.
+
+        Each fact has `sentences_per_fact` sentences in `train`; a share `HELD_OUT` of them have another one in `dev`.
+        """
+        return {split: Dataset.from_list(rows, features=RELATION) for split, rows in self._knowledge_rows.items()}
 
     def treebank(self) -> dict[str, Dataset]:
         """The linguistic corpus: dependency trees of neutral sentences about the same entities."""
-        rng = self._rng("treebank")
+        rng = self.rng("treebank")
         corpus = {}
-        for split, size in self._sizes("treebank").items():
+        for split, size in self.sizes("treebank").items():
             rows = []
             for number in range(size):
-                sentence, _ = self._neutral(rng.choice(self.entities), self.entities, rng, RICH)
-                rows.append(
-                    {
-                        "id": f"world-{split}-{number + 1}",
-                        "words": list(sentence.words),
-                        "heads": list(sentence.heads),
-                        "deprels": list(sentence.deprels),
-                        "upos": list(sentence.upos),
-                    }
-                )
+                sentence, _ = neutral(rng.choice(self.entities), self.entities, rng, RICH)
+                columns = {name: list(getattr(sentence, name)) for name in ("words", "heads", "deprels", "upos")}
+                rows.append({"id": f"world-{split}-{number + 1}"} | columns)
             corpus[split] = Dataset.from_list(rows, features=DEPENDENCY)
         return corpus
-
-    def _neutral(
-        self, subject: Entity, entities: Sequence[Entity], rng: random.Random, richness: float
-    ) -> tuple[Sentence, dict[str, Entity]]:
-        """A sentence that says nothing about `subject` or, where it mentions two, about another of `entities`."""
-        template = rng.choice((*PAIR, *SINGLE))
-        mentions = {"S": subject}
-        if "{O}" in template:
-            mentions["O"] = rng.choice([e for e in entities if e is not subject])
-        fills = {slot: name_fragment(entity.name) for slot, entity in mentions.items()}
-        return parse(expand(template, LEXICON, rng, richness), fills), mentions
 
     def typing(self) -> dict[str, Dataset]:
         """Entity typing: neutral sentences, the label is the type of the mentioned entity.
 
         No split mentions an entity of another.
         """
-        rng = self._rng("typing")
+        return self._typing("typing", {name: (name,) for name in TYPES})
+
+    def fine_typing(self) -> dict[str, Dataset]:
+        """Entity typing with two labels per mention, `FINE_TYPES`; otherwise like `typing`, in other sentences."""
+        return self._typing("fine_typing", FINE_TYPES)
+
+    def _typing(self, name: str, labels: Mapping[str, Sequence[str]]) -> dict[str, Dataset]:
+        rng = self.rng(name)
         corpus = {}
-        for split, size in self._sizes("typing").items():
+        for split, size in self.sizes(name).items():
             rows = []
-            for number, subject in enumerate(_cycle(self._of_split[split], size, rng)):
-                sentence, mentions = self._neutral(subject, self._of_split[split], rng, PLAIN)
-                spans = {slot: _characters(sentence.words, *sentence.spans[slot]) for slot in mentions}
-                rows.append(
-                    {
-                        "id": str(number),
-                        "text": " ".join(sentence.words),
-                        "start": spans["S"][0],
-                        "end": spans["S"][1],
-                        "labels": [subject.type],
-                        "ents": [
-                            {"id": entity.id, "start": spans[slot][0], "end": spans[slot][1], "score": 1.0}
-                            for slot, entity in mentions.items()
-                        ],
-                    }
-                )
+            for number, subject in enumerate(cycle(self.of_split[split], size, rng)):
+                sentence, mentions = neutral(subject, self.of_split[split], rng)
+                ents = []
+                for slot, entity in mentions.items():
+                    start, end = characters(sentence.words, *sentence.spans[slot])
+                    ents.append({"id": entity.id, "start": start, "end": end, "score": 1.0})
+                mention = {"start": ents[0]["start"], "end": ents[0]["end"], "labels": list(labels[subject.type])}
+                rows.append({"id": str(number), "text": " ".join(sentence.words), "ents": ents} | mention)
             corpus[split] = Dataset.from_list(rows, features=TYPING)
         return corpus
 
     def ambiguous(self) -> dict[str, Dataset]:
         """Relation examples with the same text for every type of subject (Table 7), split by entity as in `typing`."""
-        rng = self._rng("ambiguous")
+        rng = self.rng("ambiguous")
         corpus = {}
-        for split, size in self._sizes("ambiguous").items():
+        for split, size in self.sizes("ambiguous").items():
             rows = []
-            members = [e for e in self._of_split[split] if e.type in LABELS]
-            for number, subject in enumerate(_cycle(members, size, rng)):
+            members = [e for e in self.of_split[split] if e.type in LABELS]
+            for number, subject in enumerate(cycle(members, size, rng)):
                 none = rng.random() < NO_RELATION_SHARE
                 family = NO_RELATION if none else rng.choice(("begin", "end"))
                 label = NO_RELATION if none else LABELS[subject.type][family == "end"]
@@ -170,8 +178,8 @@ class World:
                 fills = {"S": name_fragment(subject.name), "DAY": _day(rng), "YEAR": _year(rng)}
                 sentence = parse(template, fills)
                 date = "DAY" if "DAY" in sentence.spans else "YEAR"
-                row = _relation(sentence, "S", date, f"{split}-{number + 1}", label, subject.id, "")
-                rows.append(row | {"subj_type": "ENTITY", "obj_type": "DATE"})
+                columns = {"id": f"{split}-{number + 1}", "label": label, "subj_id": subject.id}
+                rows.append(relation_row(sentence, date, **columns, subj_type="ENTITY", obj_type="DATE"))
             corpus[split] = Dataset.from_list(rows, features=RELATION)
         return corpus
 
@@ -185,14 +193,6 @@ class World:
         }
 
 
-def _cycle(members: list[Entity], size: int, rng: random.Random) -> list[Entity]:
-    """`size` subjects: every member about equally often, in random order."""
-    rounds = [rng.sample(members, len(members)) for _ in range(-(-size // len(members)))]
-    chosen = [entity for members in rounds for entity in members][:size]
-    rng.shuffle(chosen)
-    return chosen
-
-
 def _day(rng: random.Random) -> str:
     month, day = rng.choice(MONTHS), rng.randint(1, 28)
     return rng.choice((f"{month}/PROPN (nummod {day})", f"(nummod {day}) {month}/PROPN"))
@@ -201,30 +201,3 @@ def _day(rng: random.Random) -> str:
 def _year(rng: random.Random) -> str:
     year = rng.randint(1801, 2019)
     return rng.choice((f"{year}/NUM", f"{rng.choice(MONTHS)}/PROPN (nummod {year})"))
-
-
-def _characters(words: Sequence[str], start: int, end: int) -> tuple[int, int]:
-    """Words [start, end) as characters [start, end) of the words joined by spaces."""
-    first = sum(len(word) + 1 for word in words[:start])
-    return first, first + len(" ".join(words[start:end]))
-
-
-def _relation(
-    sentence: Sentence, subject: str, object: str, id: str, label: str, subject_id: str, object_id: str
-) -> dict:
-    subj_start, subj_end = _characters(sentence.words, *sentence.spans[subject])
-    obj_start, obj_end = _characters(sentence.words, *sentence.spans[object])
-    return {
-        "id": id,
-        "text": " ".join(sentence.words),
-        "subj_start": subj_start,
-        "subj_end": subj_end,
-        "obj_start": obj_start,
-        "obj_end": obj_end,
-        "label": label,
-        "subj_id": subject_id,
-        "obj_id": object_id,
-        "subj_type": "",
-        "obj_type": "",
-        "tokens": list(sentence.words),
-    }
