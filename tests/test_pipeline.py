@@ -371,11 +371,13 @@ def test_a_second_interrupt_does_not_stop_the_clearing_up(tmp_path, stages, monk
         os.kill(os.getpid(), signal.SIGINT)
         end(self)
 
-    def sleep(seconds: float) -> None:
+    def start(self, stage: Stage):
+        self.children.append(begin(self, stage))
         raise KeyboardInterrupt
 
+    begin = Pipeline._start
+    monkeypatch.setattr(Pipeline, "_start", start)
     monkeypatch.setattr(Pipeline, "_end_children", interrupted)
-    monkeypatch.setattr(pipeline.time, "sleep", sleep)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         Pipeline({"name": "toy"}, tmp_path / "runs", jobs=1, notebooks=tmp_path, tell=lambda line: None).run()
