@@ -1,9 +1,11 @@
-"""The knowledge adapter of Figure 2: K adapter layers outside the backbone, each a down-projection, N transformer layers and an
-up-projection with a skip connection, fed with the backbone's state at its plug layer and with the former adapter layer's output.
+"""The knowledge adapter of Figure 2: K adapter layers outside the backbone, each a down-projection, N transformer
+layers and an up-projection with a skip connection, fed with the backbone's state at its plug layer and with the former
+adapter layer's output.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
+from kadapter.backbone import Backbone
 from kadapter.errors import KAdapterError, unknown
 
 COMBINE = ("add", "concat")
@@ -18,20 +21,23 @@ COMBINE = ("add", "concat")
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """Sizes of a knowledge adapter. The defaults are the paper's for RoBERTa-large (Section 3.1 and the official scripts).
+    """Sizes of a knowledge adapter. The defaults are the paper's for RoBERTa-large (Section 3.1 and the official
+    scripts).
 
     Attributes:
         hidden_size: width of the backbone's states.
-        plug_layers: indices into the backbone's `hidden_states`, one adapter layer each, ascending; 0 is the embedding output.
+        plug_layers: indices into the backbone's `hidden_states`, one adapter layer each, ascending; 0 is the embedding
+            output.
         width: width of the inner transformer layers.
         layers: transformer layers in each adapter layer (the paper's N).
         heads: attention heads; divides `width`.
         inner: width of the feed-forward part.
-        combine: how the backbone's state h and the former output a are one input: `concat` (the paper: the down-projection
-            reads [h ; a]) or `add` (the official code: h + a). In both, the skip connection carries h + a.
+        combine: how the backbone's state h and the former output a are one input: `concat` (the paper: the
+            down-projection reads [h ; a]) or `add` (the official code: h + a). In both, the skip connection carries h +
+            a.
         mask_padding: False lets padding be attended to, as the official code does.
-        init_std: standard deviation of the projections' initial weights; their biases start at 0. The transformer layers
-            keep torch's own initialisation, as published.
+        init_std: standard deviation of the projections' initial weights; their biases start at 0. The transformer
+            layers keep torch's own initialisation, as published.
     """
 
     hidden_size: int
@@ -58,6 +64,27 @@ class AdapterConfig:
             raise KAdapterError(
                 f"plug_layers {list(self.plug_layers)}: expected at least one index, ascending, none twice"
             )
+
+    @classmethod
+    def for_backbone(cls, backbone: Backbone, **sizes) -> "AdapterConfig":
+        """Sizes that scale with a backbone; for RoBERTa-large they are the published ones.
+
+        Plug layers are the first, the middle and the last but one; the width is three quarters of the hidden size in
+        whole heads of 64 (one head below that); the feed-forward part is four times as wide. `sizes` override, and what
+        follows from a width follows from the given one. Raises KAdapterError for a plug layer that the backbone does
+        not have.
+        """
+        width = sizes.get("width", _in_heads(backbone.hidden_size * 3 // 4))
+        defaults = {
+            "hidden_size": backbone.hidden_size,
+            "plug_layers": default_plug_layers(backbone.depth),
+            "width": width,
+            "heads": width // 64 if width % 64 == 0 else 1,
+            "inner": 4 * width,
+        }
+        config = cls.from_dict(defaults | sizes)
+        backbone.check_points(config.plug_layers)
+        return config
 
     @classmethod
     def from_dict(cls, values: dict) -> "AdapterConfig":
@@ -134,12 +161,16 @@ class AdapterLayer(nn.Module):
 
 
 class KnowledgeAdapter(nn.Module):
-    """K adapter layers over a frozen backbone's states (Section 3.1). It reads those states alone, never another adapter."""
+    """K adapter layers over a frozen backbone's states (Section 3.1). It reads those states alone, never another
+    adapter."""
 
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()
         self.config = config
         self.provenance: dict = {}  # what it was trained on; travels with the saved adapter
+        self.made_for: dict | None = None  # the backbone it was loaded or saved with: name, revision, fingerprint
+        self.newer: dict = {}  # what a newer version wrote into its configuration; written back when it is saved
+        self.pretraining_head = None  # kadapter.artifact.PretrainingHead, where one was kept
         self.layers = nn.ModuleList(AdapterLayer(config, first=k == 0) for k in range(len(config.plug_layers)))
 
     def forward(
@@ -167,6 +198,33 @@ class KnowledgeAdapter(nn.Module):
             output = layer(state, output, mask)
         return output
 
+    # Persistence lives in kadapter.artifact, a floor above; these are its names as Hugging Face users know them.
+
+    def save_pretrained(self, folder: str | Path, backbone: Backbone | None = None) -> Path:
+        """Save configuration, weights and model card as a folder (see `kadapter.artifact.save_adapter`); returns it.
+
+        `backbone` is not needed for an adapter that was itself loaded. Raises KAdapterError where it is, and missing.
+        """
+        from kadapter import artifact
+
+        return artifact.save_adapter(self, folder, backbone)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, backbone: Backbone | None = None, revision: str | None = None, force: bool = False
+    ) -> "KnowledgeAdapter":
+        """Load a saved adapter from a folder or a Hub repository (see `kadapter.artifact.load_adapter`)."""
+        from kadapter import artifact
+
+        return artifact.load_adapter(folder, backbone, force=force, revision=revision)
+
+    def push_to_hub(self, repo: str, backbone: Backbone | None = None, private: bool | None = None, **commit) -> str:
+        """Save into a Hub repository, made if there is none (see `kadapter.artifact.push_adapter`); returns the
+        commit's URL."""
+        from kadapter import artifact
+
+        return artifact.push_adapter(self, repo, backbone, private, **commit)
+
 
 def count_parameters(config: AdapterConfig) -> int:
     """Parameters of an adapter of these sizes, without allocating it."""
@@ -179,6 +237,11 @@ def build_adapter(config: AdapterConfig, seed: int = 0) -> KnowledgeAdapter:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return KnowledgeAdapter(config)
+
+
+def _in_heads(width: int) -> int:
+    """A width as whole heads of 64, if it holds one."""
+    return width // 64 * 64 if width >= 64 else max(1, width)
 
 
 def default_plug_layers(depth: int) -> list[int]:

@@ -16,7 +16,8 @@ _BRACKET = re.compile(r"[\[\]{}]")
 
 
 def read_marked(marked: str) -> tuple[str, dict[str, tuple[int, int]]]:
-    """The plain text and the mentions of a sentence with its subject in [brackets] and, for a relation, its object in {braces}.
+    """The plain text and the mentions of a sentence with its subject in [brackets] and, for a relation, its object in
+    {braces}.
 
     Raises KAdapterError for brackets that are missing, empty, crossed or given twice.
 
@@ -29,7 +30,9 @@ def read_marked(marked: str) -> tuple[str, dict[str, tuple[int, int]]]:
         role, opens = ("subject", "[") if match.group() in "[]" else ("object", "{")
         if match.group() == opens:
             if role in opened or role in mentions:
-                raise KAdapterError(f"{marked!r}: a second {match.group()!r}; expected one [subject] and at most one {{object}}")
+                raise KAdapterError(
+                    f"{marked!r}: a second {match.group()!r}; expected one [subject] and at most one {{object}}"
+                )
             opened[role] = len(text)
         else:
             if role not in opened:
@@ -45,7 +48,8 @@ def read_marked(marked: str) -> tuple[str, dict[str, tuple[int, int]]]:
 
 
 def to_examples(model: KnowledgeModel, sentences: Sequence[str]) -> Dataset:
-    """Marked sentences as a dataset of the model's task; its label column holds a placeholder that no answer depends on.
+    """Marked sentences as a dataset of the model's task; its label column holds a placeholder that no answer depends
+    on.
 
     Raises KAdapterError if the task needs a mention that is not marked.
     """
@@ -63,7 +67,13 @@ def to_examples(model: KnowledgeModel, sentences: Sequence[str]) -> Dataset:
         row = {"id": str(number), "text": text}
         if relation:
             blank = dict.fromkeys(("subj_id", "obj_id", "subj_type", "obj_type"), "")
-            row |= {"subj_start": start, "subj_end": end, "obj_start": other[0], "obj_end": other[1], "tokens": []} | blank
+            row |= {
+                "subj_start": start,
+                "subj_end": end,
+                "obj_start": other[0],
+                "obj_end": other[1],
+                "tokens": [],
+            } | blank
             row["label"] = model.task.labels[0]
         else:
             row |= {"start": start, "end": end, "labels": [], "ents": []}
@@ -83,7 +93,9 @@ def logits(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences:
     return model(**batch).logits.float().cpu()
 
 
-def ask(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], k: int = 3) -> pd.DataFrame:
+def ask(
+    model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], k: int = 3
+) -> pd.DataFrame:
     """The top k labels of each marked sentence, with logits and probabilities (independent ones for a typing head)."""
     found = logits(model, tokenizer, sentences)
     chances = found.sigmoid() if model.task.schema == "typing" else found.softmax(-1)
@@ -91,5 +103,7 @@ def ask(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Se
     for sentence, row, chance in zip(sentences, found, chances, strict=True):
         for index in row.topk(min(k, len(row))).indices.tolist():
             label = model.task.labels[index]
-            rows.append({"sentence": sentence, "label": label, "logit": float(row[index]), "probability": float(chance[index])})
+            rows.append(
+                {"sentence": sentence, "label": label, "logit": float(row[index]), "probability": float(chance[index])}
+            )
     return pd.DataFrame(rows)

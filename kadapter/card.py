@@ -4,7 +4,8 @@ import json
 
 CITATION = """@inproceedings{wang2021kadapter,
   title     = {{K-Adapter}: Infusing Knowledge into Pre-Trained Models with Adapters},
-  author    = {Wang, Ruize and Tang, Duyu and Duan, Nan and Wei, Zhongyu and Huang, Xuanjing and Ji, Jianshu and Cao, Guihong
+  author    = {Wang, Ruize and Tang, Duyu and Duan, Nan and Wei, Zhongyu and Huang, Xuanjing and Ji, Jianshu and Cao,
+  Guihong
                and Jiang, Daxin and Zhou, Ming},
   booktitle = {Findings of the Association for Computational Linguistics: ACL-IJCNLP 2021},
   year      = {2021}
@@ -20,7 +21,8 @@ def write(config: dict, parameters: int) -> str:
     """
     adapter, backbone, trained = config["adapter"], config["backbone"], config["trained_on"]
     knowledge = trained.get("knowledge", "none")
-    lines = ["---", "library_name: kadapter", f"base_model: {json.dumps(backbone['name'])}"] if backbone["name"] != "minilm" else [
+    lines = ["---", "library_name: kadapter", f"base_model: {json.dumps(backbone['name'])}"] if backbone["name"] !=
+    "minilm" else [
         "---", "library_name: kadapter", "base_model: sentence-transformers/all-MiniLM-L6-v2"
     ]  # fmt: skip
     lines += ["tags:", "- k-adapter", f"- knowledge-{knowledge}", "---", ""]

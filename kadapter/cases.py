@@ -118,7 +118,8 @@ class Cases:
         return self.models.index(name)
 
     def select(self, kind: str, model: str, against: str = "backbone") -> np.ndarray:
-        """Indices of cases that `model` fixed, broke, or answered as `against` did, largest movement of the true label's logit first."""
+        """Indices of cases that `model` fixed, broke, or answered as `against` did, largest movement of the true
+        label's logit first."""
         if kind not in KINDS:
             raise unknown("kind of case", kind, KINDS)
         ours, theirs = self.right[self.model(model)], self.right[self.model(against)]
@@ -132,7 +133,8 @@ class Cases:
         return chosen[np.argsort(-np.abs(self.movement(model, against)[chosen]), kind="stable")]
 
     def movement(self, model: str, against: str = "backbone") -> np.ndarray:
-        """(examples,) how much higher the true labels' mean logit is with `model` than with `against`; 0 without a true label."""
+        """(examples,) how much higher the true labels' mean logit is with `model` than with `against`; 0 without a true
+        label."""
         difference = self.logits[self.model(model)] - self.logits[self.model(against)]
         index = {label: i for i, label in enumerate(self.labels)}
         return np.array(
@@ -148,7 +150,8 @@ class Cases:
         return Case(int(index), row["example_id"], row["text"], row["mentions"], row["true"], logits)
 
     def table(self, indices: Sequence[int], k: int = 3, models: Sequence[str] | None = None) -> pd.DataFrame:
-        """Table 7: per case and model the input with subject and object marked, the true label, the top-k labels and their logits."""
+        """Table 7: per case and model the input with subject and object marked, the true label, the top-k labels and
+        their logits."""
         rows = []
         for index in indices:
             case = self[index]

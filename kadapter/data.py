@@ -1,5 +1,5 @@
-"""Data prepared for a preset: the world written or real files checked, cut into splits, counted and hashed in one manifest, so that
-every later stage reads the same published formats whatever they came from."""
+"""Data prepared for a preset: the world written or real files checked, cut into splits, counted and hashed in one
+manifest, so that every later stage reads the same published formats whatever they came from."""
 
 import hashlib
 import json
@@ -27,8 +27,8 @@ def prepare(out: Path, datasets: Mapping[str, Mapping[str, Any]], source: Mappin
         datasets: the preset's `datasets` section (see `kadapter.preset`).
         source: its `data` section: `{"world": {...}}`, or `{"path": FOLDER}`.
 
-    Returns the manifest: per dataset its format, label inventory, and per split the file, number of examples and SHA-256. Files are
-    written only where splits are cut, joined or deduplicated; others are named where they lie.
+    Returns the manifest: per dataset its format, label inventory, and per split the file, number of examples and
+    SHA-256. Files are written only where splits are cut, joined or deduplicated; others are named where they lie.
 
     Raises KAdapterError for what is missing, empty or broken.
     """
@@ -94,7 +94,8 @@ def label_list(dataset: Dataset) -> list[str]:
 
 
 def label_counts(dataset: Dataset):
-    """A pandas DataFrame of a dataset's labels and how many examples have each, most frequent first; empty without labels."""
+    """A pandas DataFrame of a dataset's labels and how many examples have each, most frequent first; empty without
+    labels."""
     import pandas
 
     if not label_list(dataset):

@@ -1,4 +1,5 @@
-"""The one kind of error a user is meant to read: a sentence with what was found, where, what was expected and how to mend it."""
+"""The one kind of error a user is meant to read: a sentence with what was found, where, what was expected and how to
+mend it."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,7 +12,8 @@ class KAdapterError(ValueError):
 class FormatError(KAdapterError):
     """A record of a data file that does not follow its published format.
 
-    The message is `FILE, WHERE: FIELD: found FOUND; expected EXPECTED`, where WHERE is a line or record number (from 1).
+    The message is `FILE, WHERE: FIELD: found FOUND; expected EXPECTED`, where WHERE is a line or record number (from
+    1).
     """
 
     def __init__(self, file: object, where: str, field: str, found: object, expected: str) -> None:

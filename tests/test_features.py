@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tests import tiny
 
 from kadapter import catalog, features
 from kadapter.adapter import build_adapter
@@ -16,6 +15,7 @@ from kadapter.batches import LengthBatches, encode
 from kadapter.errors import KAdapterError
 from kadapter.model import KnowledgeModel
 from kadapter.training import Settings, fit
+from tests import tiny
 
 LABELS = ["hates", "knows", "leads", "likes"]
 
@@ -42,7 +42,11 @@ def test_stored_states_are_the_computed_ones(model, encoded, tmp_path, dtype):
     assert found.shape == expected.shape and found.dtype == dtype
     tolerance = 1e-5 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(found.float()[:, real], expected[:, real], rtol=tolerance, atol=tolerance)
-    assert store.nbytes == features.size_of(model, encoded, "states", dtype) == (store.folder / "states.bin").stat().st_size
+    assert (
+        store.nbytes
+        == features.size_of(model, encoded, "states", dtype)
+        == (store.folder / "states.bin").stat().st_size
+    )
 
 
 def test_stored_features_are_the_adapters_outputs(model, encoded, tmp_path):
@@ -83,7 +87,9 @@ def test_a_store_belongs_to_backbone_tokens_points_and_adapters(model, encoded, 
     assert folder() == first  # found again
     other = encode(model.task, load_tokenizer(tiny_folder), tiny.relations(20))
     distinct = {first, folder(e=other), folder(dtype=torch.bfloat16), folder(kind="features")}
-    changed = KnowledgeModel(Backbone(tiny.make_backbone(tmp_path / "b", seed=3)), adapters={"F": build_adapter(tiny.sizes())})
+    changed = KnowledgeModel(
+        Backbone(tiny.make_backbone(tmp_path / "b", seed=3)), adapters={"F": build_adapter(tiny.sizes())}
+    )
     distinct |= {folder(m=changed)}
     moved = KnowledgeModel(model.backbone, adapters={"F": build_adapter(tiny.sizes(plug_layers=[0, 1, 3]))})
     distinct |= {folder(m=moved)}
@@ -143,7 +149,9 @@ print(len(built), float(store([0, 1][:1] if False else __import__("numpy").array
 
 def test_attending_to_padding_cannot_be_stored(tiny_folder, encoded, tmp_path):
     model = KnowledgeModel(Backbone(tiny_folder), adapters={"F": build_adapter(tiny.sizes(mask_padding=False))})
-    with pytest.raises(KAdapterError, match="mask_padding=False depends on each batch's padding: train it with store=False"):
+    with pytest.raises(
+        KAdapterError, match="mask_padding=False depends on each batch's padding: train it with store=False"
+    ):
         features.open_store(model, encoded, "states", torch.float32, tmp_path)
 
 

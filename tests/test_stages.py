@@ -1,11 +1,11 @@
-"""From data to scores: an adapter is pre-trained and saved, rows are fine-tuned from it, cases are read from their runs."""
+"""From data to scores: an adapter is pre-trained and saved, rows are fine-tuned from it, cases are read from their
+runs."""
 
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests import tiny
 
 from kadapter import preset, report, runs
 from kadapter.cases import Cases
@@ -13,6 +13,7 @@ from kadapter.data import Data, prepare
 from kadapter.errors import KAdapterError
 from kadapter.model import KnowledgeModel
 from kadapter.stages import Finetuning, Pretraining
+from tests import tiny
 
 TRAINING = {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3, "max_length": 32, "bf16": False}
 
@@ -110,7 +111,9 @@ def test_rows_runs_and_cases(adapter, data, tiny_folder, root, regime):
     index = int(np.argmax(np.abs(cases.movement("F"))))
     case = cases[index]
     label = cases.labels.index(case.true[0])
-    assert cases.movement("F")[index] == pytest.approx(case.logits["F"][label] - case.logits["backbone"][label], abs=1e-5)
+    assert cases.movement("F")[index] == pytest.approx(
+        case.logits["F"][label] - case.logits["backbone"][label], abs=1e-5
+    )
     start, end, _ = case.mentions[0]
     assert f"[{case.text[start:end]}]" in case.marked()
     table = cases.table([index], k=3)

@@ -1,17 +1,18 @@
-"""Encodings: markers, spans, words and heads land on the right tokens, in any tokenizer, cropped or not; losses and decisions."""
+"""Encodings: markers, spans, words and heads land on the right tokens, in any tokenizer, cropped or not; losses and
+decisions."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import tiny
 
 from kadapter import catalog
 from kadapter.backbone import load_tokenizer
 from kadapter.batches import encode
 from kadapter.errors import KAdapterError
 from kadapter.tasks.base import crop, encode_marked, pool_spans
+from tests import tiny
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,10 @@ def test_relation_pooling_options(tokenizer):
 def test_words_and_heads_land_on_first_subwords(tokenizer):
     data = tiny.trees(2)  # "Dogs bark loudly" 2 0 2; "The dog barked ." 2 3 0 3
     encoded = encode(catalog.task("dependency"), tokenizer, data)
-    assert tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"].rows()[0]) == "[CLS] dogs bark loudly [SEP]".split()
+    assert (
+        tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"].rows()[0])
+        == "[CLS] dogs bark loudly [SEP]".split()
+    )
     assert encoded.columns["words"].rows()[0].tolist() == [1, 2, 3]
     assert encoded.columns["heads"].rows()[0].tolist() == [2, 0, 2]  # the root points at token 0
     row = {"id": ["x"], "words": [["Unfathomable", "naïveté", "(", "sic", ")"]], "heads": [[2, 0, 4, 2, 4]]}

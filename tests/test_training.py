@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from tests import tiny
 
 from kadapter import catalog
 from kadapter.adapter import build_adapter
@@ -13,6 +12,7 @@ from kadapter.errors import KAdapterError
 from kadapter.evaluation import predict
 from kadapter.model import KnowledgeModel
 from kadapter.training import Settings, fit
+from tests import tiny
 
 TASKS = {
     "relation": (tiny.relations, ["hates", "knows", "leads", "likes"]),
@@ -34,7 +34,9 @@ def build(folder, name="relation", **sizes):
 def test_every_task_is_learned(tiny_folder, tmp_path, name, regime):
     model, encoded = build(tiny_folder, name)
     before = predict(model, encoded).loss
-    fitted = fit(model, encoded, encoded, Settings(regime=regime, epochs=12, **FAST), tmp_path, progress=False, cache=tmp_path)
+    fitted = fit(
+        model, encoded, encoded, Settings(regime=regime, epochs=12, **FAST), tmp_path, progress=False, cache=tmp_path
+    )
     after = predict(model, encoded)
     assert after.loss < 0.5 * before
     assert after.scores[after.metric.primary] == pytest.approx(fitted.best[f"eval_{after.metric.primary}"]) > 0.9

@@ -1,4 +1,5 @@
-"""A tiny random BERT with MiniLM's tokenizer, saved as a folder, and small datasets: for tests of everything but quality."""
+"""A tiny random BERT with MiniLM's tokenizer, saved as a folder, and small datasets: for tests of everything but
+quality."""
 
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def typings(n: int = 40) -> Dataset:
         name, labels = names[i % 4]
         text = "They" + " often" * (i % 5) + f" saw {name} there ."
         start = text.index(name)
-        rows.append({"id": str(i), "text": text, "start": start, "end": start + len(name), "labels": labels, "ents": []})
+        rows.append(
+            {"id": str(i), "text": text, "start": start, "end": start + len(name), "labels": labels, "ents": []}
+        )
     return Dataset.from_list(rows, features=TYPING)
 
 
@@ -79,6 +82,10 @@ def trees(n: int = 30) -> Dataset:
     """Sentences of two shapes with their heads."""
     rows = []
     for i in range(n):
-        words, heads = (["The", "dog", "barked", "."], [2, 3, 0, 3]) if i % 2 else (["Dogs", "bark", "loudly"], [2, 0, 2])
-        rows.append({"id": str(i), "words": words, "heads": heads, "deprels": ["x"] * len(words), "upos": ["X"] * len(words)})
+        words, heads = (
+            (["The", "dog", "barked", "."], [2, 3, 0, 3]) if i % 2 else (["Dogs", "bark", "loudly"], [2, 0, 2])
+        )
+        rows.append(
+            {"id": str(i), "words": words, "heads": heads, "deprels": ["x"] * len(words), "upos": ["X"] * len(words)}
+        )
     return Dataset.from_list(rows, features=DEPENDENCY)

@@ -1,4 +1,5 @@
-"""What every task shares: marking mentions in any tokenizer's tokens, cropping to a length, pooling spans, and the base class."""
+"""What every task shares: marking mentions in any tokenizer's tokens, cropping to a length, pooling spans, and the base
+class."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from kadapter.errors import KAdapterError
 from kadapter.metrics import Metric
 
 Batch = dict[str, Tensor]
+POOLING = ("marker", "mean")  # what stands for a mention: the vector at its opening marker, or the mean over it
 IGNORE = -100  # PyTorch's ignored class
 
 
@@ -53,7 +55,8 @@ class Task(ABC):
 
     @abstractmethod
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
-        """Columns of examples (one list per schema column) to columns of model inputs and targets; `input_ids` among them."""
+        """Columns of examples (one list per schema column) to columns of model inputs and targets; `input_ids` among
+        them."""
 
     @abstractmethod
     def head(self, width: int, hidden: int) -> nn.Module:
@@ -86,10 +89,11 @@ class Task(ABC):
 
 
 def crop(tokens: int, keep: Sequence[tuple[int, int]], budget: int) -> np.ndarray:
-    """Indices of at most `budget` of `tokens` body tokens, holding the spans `keep` and as much context around them as fits.
+    """Indices of at most `budget` of `tokens` body tokens, holding the spans `keep` and as much context around them as
+    fits.
 
-    Context is taken evenly from both sides; spans further apart than the budget lose tokens from the text between them, and a
-    span longer than its share is cut at its end. Indices ascend.
+    Context is taken evenly from both sides; spans further apart than the budget lose tokens from the text between them,
+    and a span longer than its share is cut at its end. Indices ascend.
     """
     if tokens <= budget:
         return np.arange(tokens)
@@ -120,8 +124,8 @@ def encode_marked(
         mentions: per text, (start, end, opening marker, closing marker) in characters.
 
     Returns:
-        `input_ids`, and per mention (marker start, marker end, span start, span end) in tokens, end exclusive: the opening
-        marker, and the mention between the markers.
+        `input_ids`, and per mention (marker start, marker end, span start, span end) in tokens, end exclusive: the
+        opening marker, and the mention between the markers.
     """
     marked, anchors = [], []
     for text, spans in zip(texts, mentions, strict=True):
@@ -177,6 +181,12 @@ def encode_marked(
     return ids_out, spans_out
 
 
+def chosen_spans(found: list[list[tuple[int, int, int, int]]], pooling: str) -> list[list[tuple[int, int]]]:
+    """Of what `encode_marked` found, the spans [start, end) that a pooling reads."""
+    first = 0 if pooling == "marker" else 2
+    return [[mention[first : first + 2] for mention in mentions] for mentions in found]
+
+
 def _moved(place: np.ndarray, start: int, end: int) -> tuple[int, int]:
     """A token span after cropping; never empty."""
     kept = place[start:end][place[start:end] >= 0]
@@ -186,7 +196,8 @@ def _moved(place: np.ndarray, start: int, end: int) -> tuple[int, int]:
 def pool_spans(
     fused: Float[Tensor, "batch tokens width"], spans: Int[Tensor, "batch mentions 2"]
 ) -> Float[Tensor, "batch mentions_x_width"]:
-    """Mean of the vectors in each span [start, end), the mentions concatenated. A span of one token is that token's vector."""
+    """Mean of the vectors in each span [start, end), the mentions concatenated. A span of one token is that token's
+    vector."""
     position = torch.arange(fused.shape[1], device=fused.device)
     inside = (position >= spans[..., :1]) & (position < spans[..., 1:])  # (batch, mentions, tokens)
     weight = inside.to(fused.dtype) / inside.sum(-1, keepdim=True).clamp(min=1).to(fused.dtype)

@@ -1,4 +1,5 @@
-"""Dependency head prediction: where in the sentence is each word's head. The linguistic pre-training task (Section 3.3)."""
+"""Dependency head prediction: where in the sentence is each word's head. The linguistic pre-training task (Section
+3.3)."""
 
 from collections.abc import Sequence
 
@@ -18,7 +19,8 @@ LOST = -1  # a word whose head was cut off: no loss, and counted wrong
 
 
 class DependencyTask(Task):
-    """For each word, read at its first sub-word, the token position of its head's first sub-word; a root points at token 0.
+    """For each word, read at its first sub-word, the token position of its head's first sub-word; a root points at
+    token 0.
 
     Args:
         head_type: `position` classifies over the `max_length` positions (the paper); `biaffine` scores pairs of tokens
@@ -38,8 +40,8 @@ class DependencyTask(Task):
         return super().options() | {"head_type": self.head_type}
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
-        """Words are joined by spaces; the first token that touches a word is its first sub-word. A sentence past `max_length` keeps
-        its beginning; words and heads that fall off count as wrong."""
+        """Words are joined by spaces; the first token that touches a word is its first sub-word. A sentence past
+        `max_length` keeps its beginning; words and heads that fall off count as wrong."""
         texts = [" ".join(words) for words in examples["words"]]
         encoding = tokenizer(
             texts, truncation=False, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
@@ -101,7 +103,8 @@ def take_words(fused: Float[Tensor, "batch tokens width"], batch: Batch) -> Floa
 
 
 class PositionHead(nn.Module):
-    """The official linguistic head: one single-head BERT attention layer, a dense layer, and a linear layer to positions."""
+    """The official linguistic head: one single-head BERT attention layer, a dense layer, and a linear layer to
+    positions."""
 
     def __init__(self, width: int, hidden: int, max_length: int, dropout: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()

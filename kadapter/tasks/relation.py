@@ -11,18 +11,17 @@ from transformers import PreTrainedTokenizerBase
 
 from kadapter import metrics
 from kadapter.errors import unknown
-from kadapter.tasks.base import Batch, SpanClassifier, Task, encode_marked
-
-POOLING = ("marker", "mean")
+from kadapter.tasks.base import POOLING, Batch, SpanClassifier, Task, chosen_spans, encode_marked
 
 
 class RelationTask(Task):
     """One label for a pair of mentions: `@` around the subject, `#` around the object, the two vectors concatenated.
 
     Args:
-        pooling: `marker` reads the first `@` and the first `#` (the official code); `mean` averages each mention (the paper).
-        negative: a label that stands for "no relation" and does not count in F1 (TACRED `no_relation`, SemEval `Other`); ignored
-            where the label list lacks it.
+        pooling: `marker` reads the first `@` and the first `#` (the official code); `mean` averages each mention (the
+            paper).
+        negative: a label that stands for "no relation" and does not count in F1 (TACRED `no_relation`, SemEval
+            `Other`); ignored where the label list lacks it.
     """
 
     name, schema = "relation", "relation"
@@ -48,10 +47,9 @@ class RelationTask(Task):
         )
         mentions = [[(s0, s1, "@", "@"), (o0, o1, "#", "#")] for s0, s1, o0, o1 in spans]
         input_ids, found = encode_marked(tokenizer, examples["text"], mentions, self.max_length)
-        first = 0 if self.pooling == "marker" else 2
         return {
             "input_ids": input_ids,
-            "spans": [[pair[first : first + 2] for pair in pairs] for pairs in found],
+            "spans": chosen_spans(found, self.pooling),
             "labels": [
                 self.label_id(label, f"record {i}") for label, i in zip(examples["label"], examples["id"], strict=True)
             ],

@@ -10,29 +10,34 @@ from transformers import PreTrainedTokenizerBase
 
 from kadapter import metrics
 from kadapter.errors import unknown
-from kadapter.tasks.base import Batch, SpanClassifier, Task, encode_marked
+from kadapter.tasks.base import POOLING, Batch, SpanClassifier, Task, chosen_spans, encode_marked
 
 SCORERS = ("multilabel", "figer")
 
 
 class TypingTask(Task):
-    """A set of labels for one mention: `@` around it, the vector at the first `@`, a label where its logit is above 0.
+    """A set of labels for one mention: `@` around it, its vector, a label where its logit is above 0.
 
     Args:
-        scorer: `multilabel` (OpenEntity: micro P, R, F1) or `figer` (strict accuracy, loose macro and micro F1; the arg-max
-            counts too, so every mention gets a type).
+        pooling: `marker` reads the first `@` (the official code); `mean` averages the mention.
+        scorer: `multilabel` (OpenEntity: micro P, R, F1) or `figer` (strict accuracy, loose macro and micro F1; the
+            arg-max counts too, so every mention gets a type).
     """
 
     name, schema = "typing", "typing"
 
-    def __init__(self, labels: Sequence[str] = (), max_length: int = 64, scorer: str = "multilabel") -> None:
+    def __init__(
+        self, labels: Sequence[str] = (), max_length: int = 64, pooling: str = "marker", scorer: str = "multilabel"
+    ) -> None:
         super().__init__(labels, max_length)
+        if pooling not in POOLING:
+            raise unknown("pooling", pooling, POOLING)
         if scorer not in SCORERS:
             raise unknown("scorer", scorer, SCORERS)
-        self.scorer = scorer
+        self.pooling, self.scorer = pooling, scorer
 
     def options(self) -> dict:
-        return super().options() | {"scorer": self.scorer}
+        return super().options() | {"pooling": self.pooling, "scorer": self.scorer}
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
         mentions = [[(s, e, "@", "@")] for s, e in zip(examples["start"], examples["end"], strict=True)]
@@ -40,7 +45,7 @@ class TypingTask(Task):
         targets = np.zeros((len(input_ids), len(self.labels)), dtype=np.float32)
         for row, (labels, record) in enumerate(zip(examples["labels"], examples["id"], strict=True)):
             targets[row, [self.label_id(label, f"record {record}") for label in labels]] = 1.0
-        return {"input_ids": input_ids, "spans": [[pairs[0][:2]] for pairs in found], "labels": list(targets)}
+        return {"input_ids": input_ids, "spans": chosen_spans(found, self.pooling), "labels": list(targets)}
 
     def head(self, width: int, hidden: int) -> nn.Module:
         return SpanClassifier(width, hidden, mentions=1, labels=len(self.labels))
