@@ -21,10 +21,8 @@ def write(config: dict, parameters: int) -> str:
     """
     adapter, backbone, trained = config["adapter"], config["backbone"], config["trained_on"]
     knowledge = trained.get("knowledge", "none")
-    lines = ["---", "library_name: kadapter", f"base_model: {json.dumps(backbone['name'])}"] if backbone["name"] !=
-    "minilm" else [
-        "---", "library_name: kadapter", "base_model: sentence-transformers/all-MiniLM-L6-v2"
-    ]  # fmt: skip
+    base = "sentence-transformers/all-MiniLM-L6-v2" if backbone["name"] == "minilm" else backbone["name"]
+    lines = ["---", "library_name: kadapter", f"base_model: {json.dumps(base)}"]
     lines += ["tags:", "- k-adapter", f"- knowledge-{knowledge}", "---", ""]
     lines += [f"# Knowledge adapter: {trained.get('name', knowledge)}", ""]
     lines += [
