@@ -1,16 +1,19 @@
 """The embedded corpus: a seeded universe of fictional entities, written in published formats.
 
 Names that no language model has seen make knowledge measurable: what a model knows of these entities it learned from
-its adapter. Stands in for T-REx, the parsed book corpus, OpenEntity and TACRED (Sections 3 and 4 of the paper) where a
+its adapter. Stands in for T-REx, the parsed book corpus and the downstream sets (Sections 3 and 4 of the paper) where a
 machine has none of them.
 """
 
 import json
 from pathlib import Path
 
-from kadapter.formats import conllu, entity_typing, tacred, trex_rc
+from kadapter.formats import conllu, cosmosqa, entity_typing, fewrel, openqa, tacred, trex_rc
 from kadapter.world.corpora import World
+from kadapter.world.documents import write_documents
 from kadapter.world.facts import PROPERTIES
+from kadapter.world.questions import choice, reading
+from kadapter.world.unseen import unseen_relations
 
 __all__ = ["World", "build"]
 
@@ -18,16 +21,27 @@ __all__ = ["World", "build"]
 def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, int]:
     """Write a world's corpora under the folder `out`; the number of examples of each file that holds some.
 
-    `trex/{train,dev}.json` and `relations.json` (factual knowledge), `conllu/{train,dev,test}.conllu` (linguistic
-    knowledge), `entity_typing/{train,dev,test}.json`, `tacred/{train,dev,test}.json` (the ambiguous relation task), and
-    `world.json` for inspection. `knobs` are `World`'s. The same arguments give the same bytes.
+    - `trex/{train,dev}.json` and `trex/relations.json`: factual knowledge; `trex_raw/*.json`: the raw documents of it
+    - `conllu/{train,dev,test}.conllu`: linguistic knowledge
+    - `entity_typing/{train,dev,test}.json`, and `figer/...` with two labels per mention: OpenEntity, FIGER
+    - `tacred/{train,dev,test}.json`: the ambiguous relation task; `fewrel/...`: relations the factual corpus has not
+    - `cosmosqa/{train,valid,test}.jsonl`: questions with four answers, labelled in the test set, too
+    - `searchqa/`, `quasart/`: `{train,dev,test}.txt` and `.json`: questions and paragraphs
+    - `world.json`, for inspection
+
+    `knobs` are `World`'s. The same arguments give the same bytes.
     """
     world = World(seed, entities, **knobs)
     corpora = (
         ("trex", "json", trex_rc, world.knowledge()),
         ("conllu", "conllu", conllu, world.treebank()),
         ("entity_typing", "json", entity_typing, world.typing()),
+        ("figer", "json", entity_typing, world.fine_typing()),
         ("tacred", "json", tacred, world.ambiguous()),
+        ("fewrel", "json", fewrel, unseen_relations(world)),
+        ("cosmosqa", "jsonl", cosmosqa, choice(world)),
+        ("searchqa", "txt", openqa, reading(world, "searchqa")),
+        ("quasart", "txt", openqa, reading(world, "quasart")),
     )
     out = Path(out)
     counts = {}
@@ -36,6 +50,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
             name = f"{folder}/{split}.{suffix}"
             format.write(dataset, out / name)
             counts[name] = len(dataset)
+    counts["trex_raw"] = write_documents(world, out / "trex_raw")
     for name, content in (("trex/relations.json", PROPERTIES), ("world.json", world.describe())):
         (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return counts

@@ -90,7 +90,8 @@ class World:
         return random.Random(f"{self.seed}/{name}")
 
     @cached_property
-    def _knowledge_rows(self) -> dict[str, list[dict]]:
+    def knowledge_rows(self) -> dict[str, list[dict]]:
+        """The rows of `knowledge`."""
         rng = self.rng("knowledge")
         rows: dict[str, list[dict]] = {"train": [], "dev": []}
         held_out = set(rng.sample(range(len(self.facts)), max(1, round(HELD_OUT * len(self.facts)))))
@@ -121,7 +122,7 @@ class World:
 
         Each fact has `sentences_per_fact` sentences in `train`; a share `HELD_OUT` of them have another one in `dev`.
         """
-        return {split: Dataset.from_list(rows, features=RELATION) for split, rows in self._knowledge_rows.items()}
+        return {split: Dataset.from_list(rows, features=RELATION) for split, rows in self.knowledge_rows.items()}
 
     def treebank(self) -> dict[str, Dataset]:
         """The linguistic corpus: dependency trees of neutral sentences about the same entities."""

@@ -1,5 +1,5 @@
-"""Question answering in the generated world: choice questions like CosmosQA's and reading like SearchQA's and Quasar-T's
-(Section 4.3 of the paper).
+"""Question answering in the generated world (Section 4.3 of the paper): choice questions like those of CosmosQA, and
+reading like SearchQA's and Quasar-T's.
 """
 
 import random
@@ -10,23 +10,23 @@ from datasets import Dataset
 from kadapter.formats.schemas import CHOICE, OPENQA
 from kadapter.world.corpora import World
 from kadapter.world.facts import TYPES, Entity, Fact
-from kadapter.world.grammar import expand, parse
+from kadapter.world.grammar import expand, name_fragment, parse
 from kadapter.world.sentences import PLAIN, cycle, neutral, statement
 from kadapter.world.templates import LEXICON
 
 PLANS = {
-    "person": ("shake hands and say hello", "send a birthday card", "ask about the family", "offer a chair and some tea"),
+    "person": ("shake hands and say hello", "send a birthday card", "ask about the family", "offer tea and a chair"),
     "company": ("buy some of the shares", "apply for a job there", "send an invoice", "complain to customer service"),
-    "city": ("walk through the streets", "rent a flat there", "take the tram downtown", "visit the cathedral and the zoo"),
+    "city": ("walk through the streets", "rent a flat there", "take the tram downtown", "visit the town hall"),
     "film": ("buy popcorn and watch it", "wait for the end credits", "look up the cast", "see it at the cinema"),
     "river": ("swim across it", "catch a trout in it", "row a boat upstream", "build a dam across it"),
-    "book": ("read it page by page", "put it on a shelf", "skip the last chapter", "borrow it from the library"),
+    "book": ("read it page by page", "put it on a shelf", "skip the last page", "borrow it from the library"),
     "band": ("listen to the new songs", "dance at the concert", "hum the guitar solo", "buy the album"),
     "ship": ("go aboard with the sailors", "paint the hull", "wave from the quay", "sleep in a cabin"),
     "university": ("enrol for a course there", "sit an exam there", "meet the professors", "write a thesis there"),
     "football_club": ("cheer when they score", "wear the jersey", "boo the referee", "buy a ticket for the match"),
     "mountain": ("climb it with ropes", "ski down it", "put up a tent below the summit", "look down from the top"),
-    "magazine": ("subscribe to it", "wait for the next issue", "cut out the crossword", "leaf through it at the dentist"),
+    "magazine": ("subscribe to it", "wait for the next issue", "cut out the crossword", "leaf through it"),
 }
 """Type -> what one can do with such a thing, and hardly with any other."""
 
@@ -46,10 +46,14 @@ FACT_QUESTIONS = (
 TEXT_QUESTIONS = (
     ("(nsubj {A}) read (obl (case about) {S}) <when?>", "Who read about {S} ?", "crowd"),
     ("(nsubj {A}) brought (compound:prt up) (obj {S}) <when?>", "Who brought up {S} ?", "crowd"),
-    ("(obl (case in) {A}) (punct ,) (nsubj somebody/PRON) mentioned (obj {S})", "Where did somebody mention {S} ?", "place"),
+    ("(obl (case in) {A}) (punct ,) (nsubj someone/PRON) named (obj {S})", "Where did someone name {S} ?", "place"),
     ("(nsubj we/PRON) talked (obl (case about) {S}) (obl (case in) {A})", "Where did we talk about {S} ?", "place"),
     ("(nsubj:pass {S}) (aux:pass was) discussed (obl (case during) {A})", "When was {S} discussed ?", "event"),
-    ("(obl (case after) {A}) (punct ,) (nsubj nobody/PRON) remembered (obj {S})", "After what was {S} forgotten ?", "event"),
+    (
+        "(obl (case after) {A}) (punct ,) (nsubj:pass {S}) (aux:pass was) forgotten",
+        "After what was {S} forgotten ?",
+        "event",
+    ),
 )
 """Template of the context, question and the slot whose option {A} answers it."""
 
@@ -120,7 +124,7 @@ def choice(world: World) -> dict[str, Dataset]:
                 fact = rng.choice(facts)
                 context = " ".join(neutral(fact.subject, [e for e in members if e is not fact.object], rng)[0].words)
                 question = rng.choice(FACT_QUESTIONS).replace("{S}", fact.subject.name)
-                right, wrong = fact.object.name, [e.name for e in _unrelated(fact, facts, members)]
+                right, wrong = fact.object.name, [e.name for e in _unrelated(fact, facts, members, rng)]
             elif kind == "type":
                 question = rng.choice(TYPE_QUESTIONS).replace("{S}", subject.name)
                 others = rng.sample([t for t in TYPES if t != subject.type], 3)
@@ -139,13 +143,11 @@ def choice(world: World) -> dict[str, Dataset]:
 def _decided_by_text(subject: Entity, rng: random.Random) -> tuple[str, str, str, list[str]]:
     """A sentence that answers a question, the question, the right answer and wrong ones."""
     template, question, slot = rng.choice(TEXT_QUESTIONS)
-    right = expand(rng.choice(LEXICON[slot]), LEXICON, rng, 0.0)
-    fills = {"S": subject.name, "A": right}
-    sentence = parse(expand(template, LEXICON, rng, PLAIN), fills | {"S": _quoted(subject)})
-    start, end = sentence.spans["A"]
-    answer = " ".join(sentence.words[start:end]).lower()
-    wrong = sorted({_words(expand(option, LEXICON, rng, 0.0)) for option in LEXICON[slot]} - {answer})
-    return " ".join(sentence.words), question.replace("{S}", subject.name), answer, wrong
+    options = [expand(option, LEXICON, rng, 0.0) for option in LEXICON[slot]]
+    right = rng.choice(options)
+    sentence = parse(expand(template, LEXICON, rng, PLAIN), {"S": name_fragment(subject.name), "A": right})
+    wrong = sorted({_words(option) for option in options} - {_words(right)})
+    return " ".join(sentence.words), question.replace("{S}", subject.name), _words(right), wrong
 
 
 def reading(world: World, name: str) -> dict[str, Dataset]:
@@ -162,8 +164,8 @@ def reading(world: World, name: str) -> dict[str, Dataset]:
         for number, fact in enumerate(cycle(facts, size, rng)):
             question = READING[fact.relation.property, fact.relation.subject][name == "searchqa"]
             paragraphs = [_paragraph([statement(fact, rng).words], fact.subject, members, rng)]
-            same_type = [e for e in members if e.type == fact.object.type and e is not fact.subject]
-            others = [f for f in facts if f.relation.property != fact.relation.property or f.subject is not fact.subject]
+            same_type = [e for e in members if e.type == fact.object.type and e not in (fact.subject, fact.object)]
+            others = [f for f in facts if f.relation != fact.relation or f.subject is not fact.subject]
             for _ in range(PARAGRAPHS - 1):
                 if others and rng.random() < 0.5:
                     distractor = [statement(rng.choice(_closest(fact, others, rng)), rng).words]
@@ -188,9 +190,7 @@ def _closest(fact: Fact, others: Sequence[Fact], rng: random.Random) -> Sequence
     return rng.choice([kind for kind in kinds if kind])
 
 
-def _paragraph(
-    sentences: list[Sequence[str]], subject: Entity, members: Sequence[Entity], rng: random.Random
-) -> str:
+def _paragraph(sentences: list[Sequence[str]], subject: Entity, members: Sequence[Entity], rng: random.Random) -> str:
     """The sentences among neutral ones, one about `subject` and one about any."""
     about_any = [neutral(entity, members, rng)[0].words for entity in (subject, rng.choice(members))]
     mixed = [*sentences, *about_any]
@@ -204,21 +204,17 @@ def _facts_within(world: World, members: Sequence[Entity]) -> list[Fact]:
     return [f for f in world.facts if f.subject.id in ids and f.object.id in ids]
 
 
-def _unrelated(fact: Fact, facts: Sequence[Fact], members: Sequence[Entity]) -> list[Entity]:
-    """Entities of the object's type that no fact connects with the subject."""
+def _unrelated(fact: Fact, facts: Sequence[Fact], members: Sequence[Entity], rng: random.Random) -> list[Entity]:
+    """Three entities that no fact connects with the subject, of the object's type as far as there are enough."""
     pairs = {(f.subject.id, f.object.id) for f in facts}
-    return [
+    unrelated = [
         e
-        for e in members
-        if e.type == fact.object.type
-        and e is not fact.subject
-        and not {(fact.subject.id, e.id), (e.id, fact.subject.id)} & pairs
+        for e in rng.sample(members, len(members))
+        if e is not fact.subject and not {(fact.subject.id, e.id), (e.id, fact.subject.id)} & pairs
     ]
-
-
-def _quoted(entity: Entity) -> str:
-    return " ".join(f"{word}/PROPN" for word in entity.name.split())
+    return sorted(unrelated, key=lambda e: e.type != fact.object.type)[:3]
 
 
 def _words(fragment: str) -> str:
+    """The words of a fragment as a short answer."""
     return " ".join(parse(fragment, {}).words[:-1]).lower()

@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
+from kadapter.formats.spans import token_ends
 from kadapter.world.facts import Entity, Fact
 from kadapter.world.grammar import Sentence, expand, name_fragment, parse
 from kadapter.world.statements import STATEMENTS
@@ -38,10 +39,15 @@ def statement(fact: Fact, rng: random.Random) -> Sentence:
     return about(template, {"S": fact.subject, "O": fact.object}, rng)
 
 
+def token_bounds(words: Sequence[str]) -> list[tuple[int, int]]:
+    """The characters [start, end) of each word in the words joined by spaces."""
+    return [(end - len(word), end) for word, end in zip(words, token_ends(words), strict=True)]
+
+
 def characters(words: Sequence[str], start: int, end: int) -> tuple[int, int]:
     """Words [start, end) as characters [start, end) of the words joined by spaces."""
-    first = sum(len(word) + 1 for word in words[:start])
-    return first, first + len(" ".join(words[start:end]))
+    bounds = token_bounds(words)
+    return bounds[start][0], bounds[end - 1][1]
 
 
 def relation_row(sentence: Sentence, object: str = "O", **columns: str) -> dict:

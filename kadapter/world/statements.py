@@ -47,7 +47,7 @@ STATEMENTS = {
         "(nsubj {O}) flows (obl (case through) (det the) streets (nmod (case of) {S}))",
     ),
     ("P190", "city"): (
-        "(nsubj {S}) (cop is) (det the) twin/NOUN (compound town) (nmod (case of) {O})",
+        "(nsubj {S}) (cop is) (det the) (compound twin) town/NOUN (nmod (case of) {O})",
         "(nsubj:pass {S}) (aux:pass is) twinned (obl (case with) {O})",
     ),
     ("P57", "film"): (

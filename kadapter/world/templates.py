@@ -49,7 +49,7 @@ LEXICON = {
     "place": (
         "(det the) library", "(det the) <adj4?> hall",
         "(det the) classroom (nmod (case on) (det the) (amod second) floor)",
-        "(det the) archive", "(det the) waiting/NOUN (compound room)", "(det the) kitchen",
+        "(det the) archive", "(det the) (compound waiting) room", "(det the) kitchen",
         "(det the) <adj4?> corridor",
     ),
     "adj4": ("(amod large)", "(amod quiet)", "(amod narrow)", "(amod (advmod newly) painted/VERB)"),
