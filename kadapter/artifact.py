@@ -64,6 +64,20 @@ def writing(folder: str | Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A file to write under a temporary name; renamed to `path` (replacing it) when the block ends well, removed when
+    not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_weights(weights: dict[str, Tensor], path: Path) -> None:
     """Save tensors as safetensors."""
     save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, path, metadata={"format": "pt"})
@@ -112,8 +126,8 @@ def fill(module: nn.Module, weights: dict[str, Tensor], source: object) -> None:
 def check_backbone(folder: Path, expected: str | None, backbone: Backbone, force: bool) -> None:
     """Raises KAdapterError, showing both fingerprints, when a folder was made for another backbone; `force` only warns.
 
-    Where the folder records no fingerprint (an official checkpoint imported without its backbone) nothing can be compared; this
-    warns.
+    Where the folder records no fingerprint (an official checkpoint imported without its backbone) nothing can be
+    compared; this warns.
     """
     if expected is None:
         warnings.warn(
@@ -144,8 +158,9 @@ def save_adapter(
 ) -> Path:
     """Save an adapter with the backbone it belongs to: configuration, weights and model card. Returns the folder.
 
-    What the adapter was trained on (`adapter.provenance`) is written into the configuration and told by the card; a kept pre-training
-    head goes to `head.safetensors`; what a newer version had written into the configuration is written back.
+    What the adapter was trained on (`adapter.provenance`) is written into the configuration and told by the card; a
+    kept pre-training head goes to `head.safetensors`; what a newer version had written into the configuration is
+    written back.
 
     Args:
         backbone: itself, or what `describe` returns; None for the one that the adapter was loaded or saved with before.
@@ -185,8 +200,8 @@ def load_adapter(
         folder: a folder, or the id of a Hub repository (`user/name`).
         revision: branch, tag or commit of that repository.
 
-    Keys that a newer format version added are kept with a warning, and written back when the adapter is saved again. Raises
-    KAdapterError for a missing or damaged folder, a leaf that differs, or another backbone (unless `force`).
+    Keys that a newer format version added are kept with a warning, and written back when the adapter is saved again.
+    Raises KAdapterError for a missing or damaged folder, a leaf that differs, or another backbone (unless `force`).
     """
     folder = fetch(folder, revision)
     config = read_config(folder / CONFIG)
@@ -215,7 +230,8 @@ def _newer(config: dict, path: Path) -> tuple[dict, dict]:
     if top or unknown_sizes:
         names = sorted([*top, *(f"adapter.{k}" for k in unknown_sizes)])
         warnings.warn(
-            f"{path} (format version {version}; this is version {FORMAT_VERSION}): unknown keys kept: {names}", stacklevel=3
+            f"{path} (format version {version}; this is version {FORMAT_VERSION}): unknown keys kept: {names}",
+            stacklevel=3,
         )
         newer = {"format_version": version, "top": top, "adapter": unknown_sizes}
     return {k: v for k, v in sizes.items() if k not in unknown_sizes}, newer
@@ -232,7 +248,9 @@ def fetch(folder: str | Path, revision: str | None = None) -> Path:
     path = Path(folder)
     if path.exists() or not _HUB_ID.fullmatch(str(folder)):
         if revision is not None:
-            raise KAdapterError(f"revision {revision!r} was asked of the folder {folder}: only a Hub repository has revisions")
+            raise KAdapterError(
+                f"revision {revision!r} was asked of the folder {folder}: only a Hub repository has revisions"
+            )
         return path  # a missing folder is named by whoever reads from it
     try:
         return Path(
@@ -243,7 +261,9 @@ def fetch(folder: str | Path, revision: str | None = None) -> Path:
     except (OSError, ValueError) as error:  # what huggingface_hub raises for no repository, no revision, no network
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         at = f" at revision {revision!r}" if revision else ""
-        raise KAdapterError(f"{folder}{at} is neither a folder nor a Hub repository that can be read: {reason}") from error
+        raise KAdapterError(
+            f"{folder}{at} is neither a folder nor a Hub repository that can be read: {reason}"
+        ) from error
 
 
 def push_adapter(

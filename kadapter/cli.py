@@ -100,6 +100,62 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="pytorch_model.bin of the official K-Adapter code.")],
+    backbone: Annotated[str, typer.Option(help="Name or folder of the model it was trained on, as roberta-large.")],
+    plug_layers: Annotated[str, typer.Option(help="Hidden states it reads, as 0,11,22; the file does not tell.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write [default: ./NAME].")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the adapter [default: the folder that the file lies in].")
+    ] = None,
+    heads: Annotated[bool, typer.Option("--heads", help="Keep the pre-training head, too.")] = False,
+    labels: Annotated[Path | None, typer.Option(help="Relations in the head's order: a JSON list, or lines.")] = None,
+    attention_heads: Annotated[
+        int | None, typer.Option(help="Attention heads in the adapter [default: 12 for width 768].")
+    ] = None,
+    mask_padding: Annotated[
+        bool, typer.Option("--mask-padding", help="Do not attend to padding, as the official code does.")
+    ] = False,
+) -> None:
+    """Read a released K-Adapter checkpoint into a folder that plugs into its backbone."""
+    from kadapter import artifact, official
+
+    name = name or path.resolve().parent.name
+    points = official.read_points(plug_layers)
+    relations = None if labels is None else official.read_labels(labels)
+    imported = official.import_checkpoint(path, points, attention_heads, mask_padding, heads, relations)
+    made_for = official.made_for(backbone, imported.adapter.config)
+    imported.adapter.provenance |= {"name": name}
+    folder = artifact.save_adapter(imported.adapter, out or Path(name), made_for)
+    typer.echo(f"used {len(imported.used)} leaves")
+    for line in official.tell(imported.used):
+        typer.echo(f"  {line}")
+    typer.echo(f"left {len(imported.left_over)} leaves")
+    for line in official.tell(imported.left_over):
+        typer.echo(f"  {line}")
+    if made_for["fingerprint"] is None:
+        typer.echo(
+            f"kadapter: backbone '{backbone}' cannot be loaded here, so no fingerprint of it is recorded and nothing "
+            "will tell when another one is used; import again where it can be loaded",
+            err=True,
+        )
+    parameters = sum(p.numel() for p in imported.adapter.parameters())
+    typer.echo(f"{parameters:,} parameters at hidden states {points}: {folder}")
+
+
+@app.command()
+def export(
+    folder: Annotated[str, typer.Argument(help="An adapter's folder, or its Hub repository.")],
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("pytorch_model.bin"),
+) -> None:
+    """Write an adapter as a checkpoint of the official K-Adapter code."""
+    from kadapter import artifact, official
+
+    leaves = official.export_checkpoint(artifact.load_adapter(folder), out)
+    typer.echo(f"{len(leaves)} leaves: {out}")
+
+
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:

@@ -104,7 +104,8 @@ class KnowledgeModel(nn.Module):
         self.backbone.check_points(adapter.config.plug_layers)
         if adapter.config.hidden_size != self.backbone.hidden_size:
             raise KAdapterError(
-                f"adapter {name!r} reads states of width {adapter.config.hidden_size}, but {self.backbone.name} has {self.backbone.hidden_size}"
+                f"adapter {name!r} reads states of width {adapter.config.hidden_size}, but "
+                f"{self.backbone.name} has {self.backbone.hidden_size}"
             )
         self.adapters[name] = adapter
         if name not in self.slots:
@@ -316,7 +317,8 @@ class KnowledgeModel(nn.Module):
     def from_adapter(
         cls, folder: str | Path, backbone: Backbone | None = None, revision: str | None = None, force: bool = False
     ) -> "KnowledgeModel":
-        """The model that a saved adapter was pre-trained in: backbone, adapter, and the pre-training head kept beside it.
+        """The model that a saved adapter was pre-trained in: backbone, adapter, and the pre-training head kept beside
+        it.
 
         Raises KAdapterError if the folder or Hub repository keeps no head, and as `artifact.load_adapter`.
         """
@@ -329,7 +331,7 @@ class KnowledgeModel(nn.Module):
         if backbone is None:
             backbone = Backbone(adapter.made_for["name"], adapter.made_for["revision"])
             artifact.check_backbone(Path(folder), adapter.made_for["fingerprint"], backbone, force)
-        name = adapter.provenance.get("name") or head.task
+        name = adapter.provenance.get("name") or adapter.provenance.get("knowledge") or head.task
         model = cls(backbone, head.fusion, {name: adapter}, catalog.task(head.task, **head.options))
         for part in ("fusion", "head"):
             weights = {k.removeprefix(f"{part}."): v for k, v in head.weights.items() if k.startswith(f"{part}.")}
