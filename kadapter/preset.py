@@ -19,7 +19,8 @@ The keys, with what each takes:
     knowledge.NAME            an adapter to pre-train: knowledge (kadapter.catalog.KNOWLEDGE), dataset, task_options,
                               adapter (sizes: kadapter.adapter.AdapterConfig), fusion, training
     tasks.NAME                a downstream task: task (kadapter.catalog.TASKS), dataset, task_options, regimes,
-                              training; a regime's name inside `training` holds what differs in that regime
+                              training; a regime's name inside `training` holds what differs in that regime, and
+                              inside `models` (optional) the rows of that regime where they are fewer than all
     models                    backbone, none (an adapter without knowledge), names of adapters joined by +
     seeds                     one fine-tuning for each
 
@@ -85,7 +86,7 @@ def load(name: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
     for text in overrides:
         _override(preset, text)
     preset = DEFAULTS | preset
-    defaults = {"knowledge": {"task_options": {}, "fusion": preset["fusion"]}, "tasks": {"task_options": {}}}
+    defaults = {"knowledge": {"task_options": {}, "fusion": preset["fusion"]}, "tasks": {"task_options": {}, "models": {}}}
     for key, default in defaults.items():
         if isinstance(preset.get(key), dict):
             preset[key] = {n: default | e if isinstance(e, dict) else e for n, e in preset[key].items()}

@@ -19,7 +19,7 @@ ENTRIES = {"datasets": "dataset", "knowledge": "knowledge entry", "tasks": "task
 _DATASET = ("format", "path", *SPLITS, "split", "deduplicate", "labels")
 _SPLIT = ("from", "by", "parts", "seed")
 _KNOWLEDGE = ("knowledge", "dataset", "task_options", "adapter", "fusion", "training")
-_TASK = ("task", "dataset", "task_options", "regimes", "training")
+_TASK = ("task", "dataset", "task_options", "regimes", "models", "training")
 TOP = ("name", "about", "citation", "backbone", "fusion", "data", *ENTRIES, "models", "seeds")
 ADAPTER = {
     "plug_layers": list,
@@ -100,6 +100,10 @@ def _check_task(preset: Mapping[str, Any], task: Any, where: str, tasks: Iterabl
     _uses(preset, task["dataset"], where, SPLITS)
     for regime in _typed(task["regimes"], list, f"{where}.regimes"):
         _named("regime", regime, REGIMES)
+    for regime, models in _typed(task["models"], dict, f"{where}.models").items():
+        _named("regime of this task", regime, task["regimes"])
+        for model in _typed(models, list, f"{where}.models.{regime}"):
+            _named("model of this preset", model, preset["models"])
     _values(task["training"], f"{where}.training", TRAINING | dict.fromkeys(REGIMES, dict))
     for regime in REGIMES:
         only = task["training"].get(regime, {})

@@ -28,7 +28,7 @@ from kadapter.fusion import FUSIONS
 from kadapter.model import REGIMES, KnowledgeModel
 from kadapter.runs import Run
 from kadapter.tasks.base import Task
-from kadapter.training import Fit, Settings, computes_bf16, fit
+from kadapter.training import Fit, Settings, attach_store, computes_bf16, fit
 
 
 def _settings(training: Mapping[str, Any], regime: str, seed: int) -> tuple[Settings, int]:
@@ -233,7 +233,9 @@ class Finetuning(_Stage):
                 fit(model, self.split("train"), self.split("dev"), settings, out / f"seed-{seed}", progress=False)
             )
             device = next(model.parameters()).device
-            self.predictions.append(predict(model, self.split("test"), bf16=computes_bf16(settings, device)))
+            bf16 = computes_bf16(settings, device)
+            test = attach_store(model, self.split("test"), settings, bf16)
+            self.predictions.append(predict(model, test, bf16=bf16))
             self.first = self.first or model
         self.check_backbone()
         return self.rows()
