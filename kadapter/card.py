@@ -97,7 +97,7 @@ def _text(config: dict, parameters: int) -> list[str]:
         f"# Knowledge adapter: {_title(config)}",
         "",
         f"A K-Adapter (Wang et al., 2021) for the frozen backbone `{backbone['name']}`: {parameters:,} parameters "
-        f"beside the model, fed from hidden states {plugs}. The backbone itself is unchanged and not part of this package.",
+        f"beside the model, fed from hidden states {plugs}. The backbone is unchanged and not part of this package.",
         "",
         f"- backbone: `{backbone['name']}`, revision {backbone.get('revision') or 'not pinned'}",
         f"- backbone fingerprint (SHA-256 of its weights): `{backbone.get('fingerprint') or 'not recorded'}`",

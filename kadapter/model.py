@@ -208,7 +208,7 @@ class KnowledgeModel(nn.Module):
         self,
         input_ids: Int[Tensor, "batch tokens"] | None = None,
         attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"] | None = None,
-        inputs_embeds: Float[Tensor, "batch tokens hidden"] | None = None,
+        inputs_embeds: Float[Tensor, "batch tokens embedding"] | None = None,
         states: Float[Tensor, "points batch tokens hidden"] | None = None,
         features: Float[Tensor, "slots batch tokens hidden"] | None = None,
         **targets: Tensor,

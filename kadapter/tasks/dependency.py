@@ -20,7 +20,7 @@ LOST = -1  # a word whose head was cut off: no loss, and counted wrong
 
 class DependencyTask(Task):
     """For each word, read at its first sub-word, the token position of its head's first sub-word; a root points at
-    token 0.
+    token 0, or at itself where the tokenizer begins a sequence with no special token (GPT-2, T5).
 
     Args:
         head_type: `position` classifies over the `max_length` positions (the paper); `biaffine` scores pairs of tokens
@@ -65,7 +65,8 @@ class DependencyTask(Task):
             place[positions] = np.arange(len(positions))
             at = np.where(touches, place[body[np.minimum(first, len(body) - 1)]] if len(body) else LOST, LOST)
             head = np.asarray(heads)
-            target = np.where(head == 0, 0, at[head - 1])
+            root = 0 if special[0] else at  # where no special token begins the sequence, token 0 is a word
+            target = np.where(head == 0, root, at[head - 1])
             columns["input_ids"].append(np.asarray(encoding["input_ids"][row])[positions].tolist())
             columns["words"].append(np.maximum(at, 0).tolist())
             columns["heads"].append(np.where(at == LOST, LOST, target).tolist())
