@@ -24,6 +24,8 @@ from kadapter.errors import KAdapterError
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, HEAD, CARD = "adapter_config.json", "adapter.safetensors", "head.safetensors", "README.md"
+MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS = "model_config.json", "model.safetensors", "adapters"
+OURS = {CONFIG, WEIGHTS, HEAD, CARD, MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS}
 KEYS = {"format_version", "adapter", "backbone", "trained_on", "head"}
 
 
@@ -46,8 +48,15 @@ class PretrainingHead:
 @contextmanager
 def writing(folder: str | Path) -> Iterator[Path]:
     """A new folder to fill under a temporary name; renamed to `folder` (replacing it) when the block ends well, removed
-    when not."""
+    when not.
+
+    Raises KAdapterError if there is such a folder and it holds anything that was not saved by this module.
+    """
     folder = Path(folder)
+    foreign = sorted(p.name for p in folder.iterdir() if p.name not in OURS) if folder.is_dir() else []
+    if foreign or (folder.exists() and not folder.is_dir()):
+        found = f"it holds {foreign[0]!r}" if foreign else "it is a file"
+        raise KAdapterError(f"{folder} would be replaced, but {found}, which is not ours: choose another folder")
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -236,10 +236,12 @@ def check_points(points: Sequence[int], depth: int, name: str) -> None:
 
 
 def configured(name: str | Path, revision: str | None = None) -> tuple[int, int] | tuple[None, None]:
-    """Hidden size and depth that a backbone's configuration tells, without its weights; (None, None) where it cannot be
-    read."""
+    """Hidden size and depth that a backbone's configuration on this machine tells, without its weights.
+
+    (None, None) where there is none; the Hub is not asked.
+    """
     try:
-        config = AutoConfig.from_pretrained(resolve(name), revision=revision)
+        config = AutoConfig.from_pretrained(resolve(name), revision=revision, local_files_only=True)
     except (OSError, ValueError):
         return None, None
     return config.hidden_size, config.num_hidden_layers

@@ -105,7 +105,7 @@ def import_(
     path: Annotated[Path, typer.Argument(help="pytorch_model.bin of the official K-Adapter code.")],
     backbone: Annotated[str, typer.Option(help="Name or folder of the model it was trained on, as roberta-large.")],
     plug_layers: Annotated[str, typer.Option(help="Hidden states it reads, as 0,11,22; the file does not tell.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write [default: ./NAME].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write [default: adapters/NAME].")] = None,
     name: Annotated[
         str | None, typer.Option(help="Of the adapter [default: the folder that the file lies in].")
     ] = None,
@@ -127,7 +127,7 @@ def import_(
     imported = official.import_checkpoint(path, points, attention_heads, mask_padding, heads, relations)
     made_for = official.made_for(backbone, imported.adapter.config)
     imported.adapter.provenance |= {"name": name}
-    folder = artifact.save_adapter(imported.adapter, out or Path(name), made_for)
+    folder = artifact.save_adapter(imported.adapter, out or Path("adapters", name), made_for)
     typer.echo(f"used {len(imported.used)} leaves")
     for line in official.tell(imported.used):
         typer.echo(f"  {line}")

@@ -261,10 +261,10 @@ class KnowledgeModel(nn.Module):
         if config["holds_backbone"]:
             weights |= {f"backbone.{k}": v for k, v in self.backbone.state_dict().items()}
         with artifact.writing(folder) as partial:
-            (partial / "model_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            artifact.write_weights(weights, partial / "model.safetensors")
+            (partial / artifact.MODEL_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            artifact.write_weights(weights, partial / artifact.MODEL_WEIGHTS)
             for name, adapter in self.adapters.items():
-                artifact.save_adapter(adapter, partial / "adapters" / name, self.backbone)
+                artifact.save_adapter(adapter, partial / artifact.ADAPTERS / name, self.backbone)
         return Path(folder)
 
     @classmethod
@@ -274,24 +274,24 @@ class KnowledgeModel(nn.Module):
         """Load a saved model. Raises KAdapterError for a missing or damaged folder, a leaf that differs in name or
         shape, or (unless `force`) another backbone than the one it was saved with."""
         folder = Path(folder)
-        config = artifact.read_config(folder / "model_config.json")
+        config = artifact.read_config(folder / artifact.MODEL_CONFIG)
         saved = config["backbone"]
         if backbone is None:
             backbone = Backbone(saved["name"], saved["revision"])
         elif config["holds_backbone"]:
             raise KAdapterError(f"{folder} holds its own trained backbone: load it without giving one")
-        weights = artifact.read_weights(folder / "model.safetensors")
+        weights = artifact.read_weights(folder / artifact.MODEL_WEIGHTS)
         if config["holds_backbone"]:
             artifact.fill(
                 backbone,
                 {k[9:]: v for k, v in weights.items() if k.startswith("backbone.")},
-                folder / "model.safetensors",
+                folder / artifact.MODEL_WEIGHTS,
             )
         artifact.check_backbone(folder, saved["fingerprint"], backbone, force)
         model = cls(backbone, fusion=config["fusion"])
         for name in config["slots"]:
             if name in config["adapters"]:
-                adapter = artifact.load_adapter(folder / "adapters" / name, backbone, force=force)
+                adapter = artifact.load_adapter(folder / artifact.ADAPTERS / name, backbone, force=force)
             else:  # saved while unplugged: the slot stays, empty
                 adapter = None
             model.slots.append(name)
@@ -304,12 +304,12 @@ class KnowledgeModel(nn.Module):
             artifact.fill(
                 model.head,
                 {k[5:]: v for k, v in weights.items() if k.startswith("head.")},
-                folder / "model.safetensors",
+                folder / artifact.MODEL_WEIGHTS,
             )
         artifact.fill(
             model.fusion,
             {k[7:]: v for k, v in weights.items() if k.startswith("fusion.")},
-            folder / "model.safetensors",
+            folder / artifact.MODEL_WEIGHTS,
         )
         return model.train_only(config["regime"]).eval()
 

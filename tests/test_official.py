@@ -78,8 +78,7 @@ def test_forward_and_gradients_at_the_released_sizes(large, mask_padding):
 
 
 def test_padding_reaches_the_official_result():
-    """With `mask_padding=False` the result depends on how far a batch is padded; with True it does not (ledger row 3).
-    """
+    """Without a mask the result depends on how far a batch is padded; with one it does not (ledger row 3)."""
     state = reference.checkpoint(**SMALL)
     states = list(torch.randn(3, 1, 6, tiny.HIDDEN))
     mask = torch.tensor([[1, 1, 1, 1, 0, 0]])
@@ -299,6 +298,20 @@ def test_without_the_backbone_there_is_no_fingerprint_and_it_is_told(tiny_folder
         adapter = artifact.load_adapter(tmp_path / "ours", backbone)
     adapter.save_pretrained(tmp_path / "again", backbone)
     assert artifact.load_adapter(tmp_path / "again", backbone).made_for["fingerprint"] == backbone.fingerprint
+
+
+def test_an_import_never_replaces_what_is_not_ours(tiny_folder, tmp_path):
+    path = write(reference.checkpoint(**SMALL), tmp_path / "fac")
+    common = ["import", path, "--backbone", tiny_folder, "--plug-layers", "0,2,3", "--attention-heads", 2, "--out"]
+    with pytest.raises(
+        KAdapterError, match="fac would be replaced, but it holds 'pytorch_model.bin', which is not ours"
+    ):
+        run(*common, path.parent)
+    with pytest.raises(KAdapterError, match="pytorch_model.bin would be replaced, but it is a file"):
+        run(*common, path)
+    assert [p.name for p in path.parent.iterdir()] == ["pytorch_model.bin"]
+    run(*common, tmp_path / "ours")
+    run(*common, tmp_path / "ours")  # our own folder is
 
 
 def test_a_configuration_alone_still_checks_sizes(tiny_folder, tmp_path):
