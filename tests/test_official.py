@@ -6,6 +6,8 @@ import re
 
 import pytest
 import torch
+from transformers import BertConfig
+from transformers.models.bert.modeling_bert import BertAttention, BertEncoder
 from typer.testing import CliRunner
 
 from kadapter import artifact, official
@@ -75,6 +77,47 @@ def test_forward_and_gradients_at_the_released_sizes(large, mask_padding):
     assert own.keys() == w.keys()
     for name, tensor in w.items():
         torch.testing.assert_close(own[name], tensor.grad, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def part(state, name):
+    return {n.removeprefix(f"{name}."): t for n, t in state.items() if n.startswith(f"{name}.")}
+
+
+@pytest.mark.parametrize("mask_padding", [False, True])
+def test_the_layers_are_those_of_a_bert_encoder(tmp_path, mask_padding):
+    """The official adapter layer is a BertEncoder: Hugging Face's takes the file's leaves by name, and computes the
+    same."""
+    state = reference.checkpoint(**SMALL, head="dependency", outputs=9)
+    adapter = load(write(state, tmp_path), mask_padding=mask_padding).adapter
+    config = BertConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        layer_norm_eps=1e-5,
+        attn_implementation="eager",
+    )
+    states = torch.randn(3, 2, 6, tiny.HIDDEN)
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]])
+    extended = torch.where(mask[:, None, None, :].bool() | (not mask_padding), 0.0, -10000.0)
+    last = torch.zeros_like(states[0])
+    with torch.no_grad():
+        for k in range(3):
+            encoder = BertEncoder(config).eval()
+            encoder.load_state_dict(part(state, f"adapter.{k}.encoder"))  # strict
+            fused = states[k] + last
+            x = reference.linear(state, fused, f"adapter.{k}.down_project")
+            x = encoder(x, attention_mask=extended).last_hidden_state
+            last = fused + reference.linear(state, x, f"adapter.{k}.up_project")
+        torch.testing.assert_close(adapter(states, mask), last, rtol=1e-5, atol=1e-5)
+        # and the linguistic head's own attention layer, of one head
+        config.hidden_size, config.num_attention_heads = tiny.HIDDEN, 1
+        attention = BertAttention(config).eval()
+        attention.load_state_dict(part(state, "self_attention"))
+        found = reference.attention(state, last, "self_attention", 1, None)
+        torch.testing.assert_close(
+            attention(last, attention_mask=torch.zeros(2, 1, 1, 6))[0], found, rtol=1e-5, atol=1e-5
+        )
 
 
 def test_padding_reaches_the_official_result():
