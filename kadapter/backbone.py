@@ -204,9 +204,10 @@ class Backbone(nn.Module):
     ) -> Float[Tensor, "points batch tokens hidden"]:
         """Hidden states at `points` (default: the last layer only).
 
-        Exactly one of `input_ids` and `inputs_embeds` is given. Padding may stand left or right of the tokens; states
-        at padding mean nothing. Without trainable weights no gradient is recorded. Raises KAdapterError for a point
-        that does not exist.
+        Exactly one of `input_ids` and `inputs_embeds` is given. Padding may stand left or right of the tokens (of
+        `inputs_embeds` right only, where RoBERTa and its kin count positions themselves); states at padding mean
+        nothing. Without trainable weights no gradient is recorded. Raises KAdapterError for a point that does not
+        exist.
         """
         points = self.check_points([self.depth] if points is None else points)
         trains = any(p.requires_grad for p in self.model.parameters()) or (

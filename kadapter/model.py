@@ -41,7 +41,7 @@ class KnowledgeOutput(ModelOutput):
         last_hidden_state: (batch, tokens, fusion width), the fused representation.
     """
 
-    loss: Tensor | None = None
+    loss: Tensor | dict | None = None  # a ModelOutput is also made from a dictionary of all its fields
     logits: Tensor | None = None
     last_hidden_state: Tensor | None = None
 
@@ -269,11 +269,12 @@ class KnowledgeModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, backbone: Backbone | None = None, force: bool = False
+        cls, folder: str | Path, backbone: Backbone | None = None, force: bool = False, revision: str | None = None
     ) -> "KnowledgeModel":
-        """Load a saved model. Raises KAdapterError for a missing or damaged folder, a leaf that differs in name or
-        shape, or (unless `force`) another backbone than the one it was saved with."""
-        folder = Path(folder)
+        """Load a saved model from a folder, or from a Hub repository at a revision of it. Raises KAdapterError for a
+        missing or damaged folder, a leaf that differs in name or shape, or (unless `force`) another backbone than the
+        one it was saved with."""
+        folder = artifact.fetch(folder, revision)
         config = artifact.read_config(folder / artifact.MODEL_CONFIG)
         saved = config["backbone"]
         if backbone is None:

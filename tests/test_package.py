@@ -176,6 +176,10 @@ def test_a_hub_repository_is_fetched_at_its_revision(adapter, backbone, tmp_path
     assert torch.equal(loaded.layers[0].down.weight, adapter.layers[0].down.weight)
     model = KnowledgeModel(backbone).plug("factual", "someone/fac-adapter")
     assert list(model.adapters) == ["factual"] and len(asked) == 2
+    shutil.rmtree(tmp_path / "remote")
+    model.save_pretrained(tmp_path / "remote")
+    whole = KnowledgeModel.from_pretrained("someone/model", revision="v3")
+    assert asked[2][:2] == ("someone/model", "v3") and list(whole.adapters) == ["factual"]
 
 
 def test_no_such_repository_is_one_sentence(backbone, monkeypatch):
