@@ -146,7 +146,6 @@ class Backbone(nn.Module):
             name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
             for name, module in model.named_modules()
         )
-        self._hashed: tuple[tuple, str] | None = None
         self.requires_grad_(False).eval()
 
     @staticmethod
@@ -182,13 +181,9 @@ class Backbone(nn.Module):
     def fingerprint(self) -> str:
         """SHA-256 over the names, types, shapes and bytes of all weights (hex).
 
-        Computed anew whenever a weight was replaced or written to since the last call: torch counts writes.
+        Computed anew at every call: torch's count of writes misses those of the fused optimisers.
         """
-        state = self.model.state_dict().values()
-        seen = tuple((t.data_ptr(), t._version, t.device) for t in state)
-        if self._hashed is None or self._hashed[0] != seen:
-            self._hashed = (seen, fingerprint(self.model))
-        return self._hashed[1]
+        return fingerprint(self.model)
 
     def check_points(self, points: Sequence[int]) -> list[int]:
         """The points as a list. Raises KAdapterError naming the first that is out of range."""

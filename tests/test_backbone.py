@@ -92,6 +92,19 @@ def test_the_fingerprint_sees_one_changed_bit(tiny_folder):
     assert own.fingerprint != again.fingerprint
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_fingerprint_sees_training(tiny_folder, fused):
+    own = Backbone(tiny_folder)
+    before = own.fingerprint
+    weight = next(own.parameters()).requires_grad_()
+    weight.grad = torch.ones_like(weight)
+    torch.optim.AdamW([weight], fused=fused).step()
+    after = own.fingerprint
+    assert after != before
+    weight.data[0, 0] += 1
+    assert own.fingerprint != after
+
+
 def test_a_name_that_is_nothing_is_one_sentence(tmp_path):
     with pytest.raises(
         KAdapterError, match="cannot load the model of backbone '.*nowhere'.*Expected 'minilm', a folder"
