@@ -157,7 +157,8 @@ def _build(
     free = shutil.disk_usage(folder).free
     if needed > 0.9 * free:
         raise KAdapterError(
-            f"{folder.parent}: a store of {needed / 1e9:.1f} GB does not fit in {free / 1e9:.1f} GB: train with store=False"
+            f"{folder.parent}: a store of {needed / 1e9:.1f} GB "
+            f"does not fit in {free / 1e9:.1f} GB: train with store=False"
         )
     data = torch.from_file(str(folder / DATA), shared=True, size=int(np.prod(shape)), dtype=dtype).view(shape)
     device = next(model.backbone.parameters()).device

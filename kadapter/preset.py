@@ -86,7 +86,10 @@ def load(name: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
     for text in overrides:
         _override(preset, text)
     preset = DEFAULTS | preset
-    defaults = {"knowledge": {"task_options": {}, "fusion": preset["fusion"]}, "tasks": {"task_options": {}, "models": {}}}
+    defaults = {
+        "knowledge": {"task_options": {}, "fusion": preset["fusion"]},
+        "tasks": {"task_options": {}, "models": {}},
+    }
     for key, default in defaults.items():
         if isinstance(preset.get(key), dict):
             preset[key] = {n: default | e if isinstance(e, dict) else e for n, e in preset[key].items()}

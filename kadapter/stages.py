@@ -28,7 +28,7 @@ from kadapter.fusion import FUSIONS
 from kadapter.model import REGIMES, KnowledgeModel
 from kadapter.runs import Run
 from kadapter.tasks.base import Task
-from kadapter.training import Fit, Settings, attach_store, computes_bf16, fit
+from kadapter.training import Fit, Settings, attach_store, best_device, computes_bf16, fit
 
 
 def _settings(training: Mapping[str, Any], regime: str, seed: int) -> tuple[Settings, int]:
@@ -126,8 +126,7 @@ class Pretraining(_Stage):
 
     def predict(self, split: str = "dev") -> Predictions:
         """The trained model's answers on a split."""
-        device = next(self.model.parameters()).device
-        return predict(self.model, self.split(split), bf16=computes_bf16(self.settings, device))
+        return predict(self.model, self.split(split), bf16=computes_bf16(self.settings, best_device()))
 
     def finish(self, run: Run, predictions: Predictions, split: str = "dev") -> Path:
         """Save the adapter (and, beside it, its pre-training head) and finish the run."""
@@ -228,14 +227,12 @@ class Finetuning(_Stage):
             self.seeds, desc=f"{self.task_name} {self.regime} {self.model_name}", unit="seed", disable=not progress
         ):
             settings, _ = _settings(self.training, self.regime, seed)
-            model = self.build(seed)
-            self.fits.append(
-                fit(model, self.split("train"), self.split("dev"), settings, out / f"seed-{seed}", progress=False)
-            )
-            device = next(model.parameters()).device
-            bf16 = computes_bf16(settings, device)
-            test = attach_store(model, self.split("test"), settings, bf16)
-            self.predictions.append(predict(model, test, bf16=bf16))
+            model = self.build(seed).to(best_device())
+            bf16 = computes_bf16(settings, best_device())
+            if not self.fits:  # what is frozen is the same for every seed: computed once
+                splits = {s: attach_store(model, self.split(s), settings, bf16) for s in ("train", "dev", "test")}
+            self.fits.append(fit(model, splits["train"], splits["dev"], settings, out / f"seed-{seed}", progress=False))
+            self.predictions.append(predict(model, splits["test"], bf16=bf16))
             self.first = self.first or model
         self.check_backbone()
         return self.rows()

@@ -98,6 +98,11 @@ class Fit:
     seconds: float = 0.0
 
 
+def best_device() -> torch.device:
+    """Where training runs: the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def computes_bf16(settings: Settings, device: torch.device) -> bool:
     """Whether training runs under bfloat16 autocast."""
     if settings.bf16 != "auto":
@@ -112,8 +117,9 @@ def computes_bf16(settings: Settings, device: torch.device) -> bool:
 def attach_store(
     model: KnowledgeModel, encoded: Encoded, settings: Settings, bf16: bool, root: Path | None = None
 ) -> Encoded:
-    """The examples with their frozen part precomputed where the settings want it, else as they are."""
-    if settings.regime not in ("adapter", "frozen") or settings.store is False:
+    """The examples with their frozen part precomputed where the settings want it, else (or if it is already) as they
+    are."""
+    if encoded.states is not None or settings.regime not in ("adapter", "frozen") or settings.store is False:
         return encoded
     kind = "states" if settings.regime == "adapter" else "features"
     dtype = torch.bfloat16 if bf16 else torch.float32
@@ -227,7 +233,7 @@ def fit(
         raise KAdapterError(f"{checkpoints} holds no checkpoint to resume from: train with checkpoints=True first")
     set_seed(settings.seed)
     model.train_only(settings.regime)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     model.to(device)
     bf16 = computes_bf16(settings, device)
     train = attach_store(model, train, settings, bf16, cache)

@@ -101,7 +101,7 @@ def test_mistakes_are_one_sentence(tmp_path):
     with pytest.raises(KAdapterError, match="cannot be read"):
         prepare(out, {"d": {"format": "trex_rc", "train": "no.json"}}, {"path": str(tmp_path)})
     (tmp_path / "empty.json").write_text("[]")
-    with pytest.raises(KAdapterError, match="dataset 'd': split train has no examples"):
+    with pytest.raises(KAdapterError, match="empty.json, file: records: found 0; expected at least one record"):
         prepare(out, {"d": {"format": "trex_rc", "train": "empty.json"}}, {"path": str(tmp_path)})
     (tmp_path / "broken.json").write_text('[{"token": ["a"], "relation": "P1", "subj_start": "0"}]')
     with pytest.raises(KAdapterError, match=r"broken.json, record 1: .*found .*; expected"):

@@ -1,4 +1,4 @@
-"""What the embedded experiment must show, read from the runs that `make run` left; skipped where it has not been run."""
+"""What the embedded experiment must show, read from the runs that `make run` left; skipped where there are none."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def test_knowledge_not_parameters(rows, task):
     assert factual["mean"] - backbone["mean"] >= 0.40
     assert abs(none["mean"] - backbone["mean"]) <= 0.05
     table = report.comparisons(ROOT / "runs", "embedded")
-    pair = table[(table.task == task) & (table.regime == "frozen") & (table.model == "F") & (table.against == "backbone")]
+    pair = table.query("task == @task and regime == 'frozen' and model == 'F' and against == 'backbone'")
     assert pair["ci_low"].item() > 0.30 and pair["p_holm"].item() < 0.05
     for row in (backbone, none, factual, rows[task, "frozen", "L"], rows[task, "frozen", "F+L"]):
         assert len(row["seeds"]) >= 3 if isinstance(row["seeds"], list) else row["seeds"] >= 3
@@ -39,7 +39,9 @@ def test_one_task_with_the_backbone_trained(rows):
 
 
 def test_the_backbone_is_the_same_before_and_after_everything(rows):
-    prints = {r.backbone_fingerprint for r in runs.find(ROOT / "runs", "embedded") if r.stage in ("pretrain", "finetune")}
+    prints = {
+        r.backbone_fingerprint for r in runs.find(ROOT / "runs", "embedded") if r.stage in ("pretrain", "finetune")
+    }
     assert prints == {Backbone("minilm").fingerprint}
 
 

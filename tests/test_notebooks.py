@@ -1,4 +1,4 @@
-"""Every notebook runs from plain papermill with its defaults, refuses a bad parameter in its first cell, and is committed bare."""
+"""Every notebook runs from plain papermill with its defaults, refuses a bad parameter, and is committed bare."""
 
 import json
 import re
@@ -61,7 +61,8 @@ def test_the_report_of_the_notebooks_runs(place):
 
 def test_the_case_study_is_table_7(place):
     cells = nbformat.read(place / "04_case_study.ipynb", 4).cells
-    html = " ".join(o["data"]["text/html"] for c in cells if c.cell_type == "code" for o in c.outputs if "text/html" in o.get("data", {}))
+    outputs = [o.get("data", {}) for c in cells if c.cell_type == "code" for o in c.outputs]
+    html = " ".join(data["text/html"] for data in outputs if "text/html" in data)
     for column in ("input", "true label", "model", "top-3 labels", "top-3 logits"):
         assert f">{column}<" in html
 
@@ -79,7 +80,9 @@ def test_the_case_study_is_table_7(place):
 )
 def test_a_bad_parameter_fails_in_the_first_cell(place, name, parameters, message):
     with pytest.raises(papermill.PapermillExecutionError) as raised:
-        papermill.execute_notebook(FOLDER / name, place / "bad.ipynb", parameters, cwd=place, kernel_name="python3", progress_bar=False)
+        papermill.execute_notebook(
+            FOLDER / name, place / "bad.ipynb", parameters, cwd=place, kernel_name="python3", progress_bar=False
+        )
     assert re.search(message, raised.value.evalue), raised.value.evalue
     cells = [c for c in nbformat.read(place / "bad.ipynb", 4).cells if c.cell_type == "code"]
     failed = [c for c in cells if any(o.output_type == "error" for o in c.outputs)]

@@ -21,7 +21,7 @@ TRAINING = {"epochs": 3, "batch_size": 16, "learning_rate": 5e-3, "max_length": 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     out = tmp_path_factory.mktemp("data")
-    prepare(out, preset.load("embedded")["datasets"], {"world": {"seed": 3, "entities": 60}})
+    prepare(out, preset.load("embedded")["datasets"], {"world": {"seed": 3, "entities": 200}})
     return Data(out)
 
 

@@ -151,7 +151,7 @@ def test_unknown_names_and_options_are_refused():
         catalog.task("relation", pooling="max")
     with pytest.raises(KAdapterError, match="unknown knowledge 'factal': did you mean 'factual'"):
         catalog.knowledge("factal")
-    with pytest.raises(KAdapterError, match="unknown model 'G'"):
+    with pytest.raises(KAdapterError, match="unknown model 'F.G': did you mean 'F.L'"):
         catalog.adapters_of("F+G", ["F", "L"])
     with pytest.raises(KAdapterError, match="unknown format 'treks'"):
         catalog.format_module("treks")

@@ -34,12 +34,14 @@ def build(folder, name="relation", **sizes):
 def test_every_task_is_learned(tiny_folder, tmp_path, name, regime):
     model, encoded = build(tiny_folder, name)
     before = predict(model, encoded).loss
-    fitted = fit(
-        model, encoded, encoded, Settings(regime=regime, epochs=12, **FAST), tmp_path, progress=False, cache=tmp_path
-    )
+    # An adapter beside a random BERT needs many steps; the whole BERT smaller ones.
+    epochs, rate = (80, 1e-2) if regime == "adapter" else (25, 1e-3)
+    settings = Settings(regime=regime, epochs=epochs, **FAST | {"learning_rate": rate})
+    fitted = fit(model, encoded, encoded, settings, tmp_path, progress=False, cache=tmp_path)
     after = predict(model, encoded)
     assert after.loss < 0.5 * before
-    assert after.scores[after.metric.primary] == pytest.approx(fitted.best[f"eval_{after.metric.primary}"]) > 0.9
+    score = after.scores[after.metric.primary]
+    assert score > 0.9 and score == pytest.approx(fitted.best[f"eval_{after.metric.primary}"])
 
 
 def test_same_seed_same_result(tiny_folder, tmp_path):
@@ -98,7 +100,8 @@ def test_the_best_epoch_on_dev_is_kept(tiny_folder, tmp_path):
 
 def test_bf16_learns_too_and_leaves_the_model_in_float32(tiny_folder, tmp_path):
     model, encoded = build(tiny_folder)
-    fit(model, encoded, None, Settings(epochs=10, **FAST | {"bf16": True}), tmp_path, progress=False, cache=tmp_path)
+    settings = Settings(epochs=80, **FAST | {"bf16": True, "learning_rate": 1e-2})
+    fit(model, encoded, None, settings, tmp_path, progress=False, cache=tmp_path)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert predict(model, encoded).scores["f1"] > 0.9
     assert model(**encoded.__getitems__([0])).logits.dtype == torch.float32  # no autocast is left behind

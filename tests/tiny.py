@@ -75,7 +75,7 @@ def typings(n: int = 40) -> Dataset:
         rows.append(
             {"id": str(i), "text": text, "start": start, "end": start + len(name), "labels": labels, "ents": []}
         )
-    return Dataset.from_list(rows, features=TYPING)
+    return Dataset.from_dict({c: [r[c] for r in rows] for c in TYPING}, features=TYPING)
 
 
 def trees(n: int = 30) -> Dataset:

@@ -71,11 +71,11 @@ class Task(ABC):
         """What is kept of each example's logits: one array an example, without padding."""
 
     @abstractmethod
-    def decide(self, outputs: Sequence[np.ndarray]) -> Sequence:
+    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray) -> Sequence | np.ndarray:
         """Predictions in the form that `metric` takes."""
 
     @abstractmethod
-    def references(self, encoded) -> Sequence:
+    def references(self, encoded) -> Sequence | np.ndarray:
         """Gold answers of encoded examples in the form that `metric` takes."""
 
     @property
@@ -83,7 +83,7 @@ class Task(ABC):
     def metric(self) -> Metric:
         """The scorer of this task."""
 
-    def metrics(self, predictions: Sequence, references: Sequence) -> dict[str, float]:
+    def metrics(self, predictions: Sequence | np.ndarray, references: Sequence | np.ndarray) -> dict[str, float]:
         """Scores as fractions."""
         return self.metric(predictions, references)
 
@@ -129,12 +129,12 @@ def encode_marked(
     """
     marked, anchors = [], []
     for text, spans in zip(texts, mentions, strict=True):
-        inserts = []  # (position, order, text, which mention, kind)
+        inserts = []  # (position, closing before opening, outer opens first and closes last, marker, mention, kind)
         for m, (start, end, opening, closing) in enumerate(spans):
-            inserts.append((start, 1, opening, m, "open"))
-            inserts.append((end, 0, closing, m, "close"))
+            inserts.append((start, 1, -end, opening, m, "open"))
+            inserts.append((end, 0, -start, closing, m, "close"))
         out, at, anchor = "", 0, [[0, 0, 0, 0] for _ in spans]
-        for position, _, marker, m, kind in sorted(inserts, key=lambda i: (i[0], i[1])):
+        for position, _, _, marker, m, kind in sorted(inserts, key=lambda insert: insert[:3]):
             out += text[at:position]
             at = position
             if kind == "open":

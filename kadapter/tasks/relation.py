@@ -64,7 +64,7 @@ class RelationTask(Task):
     def outputs(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> list[np.ndarray]:
         return list(logits.float().cpu().numpy())
 
-    def decide(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         return np.asarray(outputs).argmax(-1)
 
     def references(self, encoded) -> np.ndarray:

@@ -56,7 +56,7 @@ class TypingTask(Task):
     def outputs(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> list[np.ndarray]:
         return list(logits.float().cpu().numpy())
 
-    def decide(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         logits = np.asarray(outputs)
         chosen = logits > 0
         if self.scorer == "figer":
