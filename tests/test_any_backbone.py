@@ -74,7 +74,7 @@ def test_defaults_scale_with_the_backbone(folder):
 
 
 def test_markers_and_special_tokens(family, tokenizer):
-    """The token read at a marker is the marker's, the mention's tokens are the mention's, whatever stands before them."""
+    """The token read at a marker is the marker's, the mention's tokens are the mention's, whatever stands before."""
     name, _ = family
     texts = ["Arbon saw Brill", "They saw Zürich , (Coxon) and café .", "a1,234b knows Thing"]
     spans = [((0, 5), (10, 15)), ((19, 24), (9, 15)), ((1, 6), (14, 19))]

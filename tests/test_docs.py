@@ -34,7 +34,7 @@ def blocks() -> list[tuple[str, str]]:
 
 
 def test_the_page_runs_on_a_file_of_the_released_size(tmp_path, monkeypatch, capsys):
-    """The adapter's file has the full size; the backbone has roberta-large's width and depth, with thin inner layers."""
+    """The adapter's file has the full size; the backbone has roberta-large's width and depth and thin inner layers."""
     monkeypatch.chdir(tmp_path)
     tokenizer = zoo.byte_level(False, True)
     config = RobertaConfig(
