@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from kadapter import catalog
 from kadapter.adapter import AdapterConfig, KnowledgeAdapter, build_adapter
-from kadapter.artifact import load_adapter, save_adapter, write_weights
+from kadapter.artifact import PretrainingHead, load_adapter, save_adapter
 from kadapter.backbone import Backbone, load_tokenizer
 from kadapter.batches import Encoded, encode
 from kadapter.data import Data
@@ -27,6 +27,7 @@ from kadapter.evaluation import Predictions, predict
 from kadapter.fusion import FUSIONS
 from kadapter.model import REGIMES, KnowledgeModel
 from kadapter.runs import Run
+from kadapter.statistics import interval
 from kadapter.tasks.base import Task
 from kadapter.training import Fit, Settings, attach_store, best_device, computes_bf16, fit
 
@@ -86,7 +87,7 @@ class Pretraining(_Stage):
         name: of the adapter, e.g. `F`.
         data: a prepared data folder; `dataset` is read from it.
         knowledge: `factual`, `linguistic`, ... (`kadapter.catalog.KNOWLEDGE`).
-        adapter: sizes (`AdapterConfig`, without `hidden_size`).
+        adapter: sizes (`AdapterConfig`); what is left out scales with the backbone.
         training: `Settings` without regime and seed, and `max_length`.
         task_options: over those of the knowledge.
 
@@ -113,8 +114,7 @@ class Pretraining(_Stage):
             data, dataset, kind.task, kind.options | dict(task_options or {}), max_length, fusion, backbone
         )
         self.name, self.knowledge = name, knowledge
-        self.config = AdapterConfig.from_dict({"hidden_size": self.backbone.hidden_size, **adapter})
-        self.backbone.check_points(self.config.plug_layers)
+        self.config = AdapterConfig.for_backbone(self.backbone, **adapter)
         self.adapter = build_adapter(self.config, seed)
         self.model = KnowledgeModel(self.backbone, fusion, {name: self.adapter}, self.task, seed)
         self.fitted = Fit()
@@ -129,8 +129,9 @@ class Pretraining(_Stage):
         return predict(self.model, self.split(split), bf16=computes_bf16(self.settings, best_device()))
 
     def finish(self, run: Run, predictions: Predictions, split: str = "dev") -> Path:
-        """Save the adapter (and, beside it, its pre-training head) and finish the run."""
+        """Save the adapter with its pre-training head, and finish the run."""
         scores = {k: round(v, 6) for k, v in predictions.scores.items()}
+        primary = predictions.metric.primary
         after = self.check_backbone()
         self.adapter.provenance = {
             "name": self.name,
@@ -139,13 +140,12 @@ class Pretraining(_Stage):
             "data_hash": self.data.hash(self.dataset),
             "examples": len(self.split("train")),
             "training": self.settings.to_dict(),
-            f"{split}_scores": scores,
+            f"{split}_scores": scores | {primary: interval(predictions.counts[None], predictions.metric)},
         }
+        weights = {f"fusion.{k}": v for k, v in self.model.fusion.state_dict().items()}
+        weights |= {f"head.{k}": v for k, v in self.model.head.state_dict().items()}
+        self.adapter.pretraining_head = PretrainingHead(self.task.name, self.task.options(), self.fusion, weights)
         save_adapter(self.adapter, run.path("adapter"), self.backbone)
-        head = {f"fusion.{k}": v for k, v in self.model.fusion.state_dict().items()}
-        head |= {f"head.{k}": v for k, v in self.model.head.state_dict().items()}
-        write_weights(head, run.path("head.safetensors"))
-        primary = predictions.metric.primary
         return run.finish(
             metrics={primary: scores[primary], **scores, "loss": predictions.loss, "epoch": self.fitted.best_epoch},
             knowledge=self.knowledge,
@@ -204,7 +204,7 @@ class Finetuning(_Stage):
         self.adapters: dict[str, KnowledgeAdapter] = {}
         for name in names:
             if name == "none":
-                config = AdapterConfig.from_dict({"hidden_size": self.backbone.hidden_size, **(none_adapter or {})})
+                config = AdapterConfig.for_backbone(self.backbone, **(none_adapter or {}))
                 self.adapters[name] = build_adapter(config, seed=0)
             else:
                 folder = Path(adapters[name])

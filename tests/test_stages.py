@@ -8,9 +8,12 @@ import pandas as pd
 import pytest
 
 from kadapter import preset, report, runs
+from kadapter.backbone import load_tokenizer
+from kadapter.batches import encode
 from kadapter.cases import Cases
 from kadapter.data import Data, prepare
 from kadapter.errors import KAdapterError
+from kadapter.evaluation import predict
 from kadapter.model import KnowledgeModel
 from kadapter.stages import Finetuning, Pretraining
 from tests import tiny
@@ -71,9 +74,14 @@ def adapter(data, tiny_folder, root):
 def test_a_pretraining_run_holds_adapter_head_and_scores(adapter, data, tiny_folder):
     run = runs.load(adapter)
     assert run.knowledge == "factual" and run.n == len(data.read("world_factual", "dev"))
-    assert sorted(p.name for p in adapter.iterdir()) == ["adapter", "head.safetensors", "result.json"]
+    assert sorted(p.name for p in adapter.iterdir()) == ["adapter", "result.json"]
     config = json.loads((adapter / "adapter" / "adapter_config.json").read_text())
-    assert config["trained_on"]["dev_scores"]["f1"] == pytest.approx(run.metrics["f1"], abs=1e-5)
+    scored = config["trained_on"]["dev_scores"]["f1"]
+    assert scored["mean"] == pytest.approx(run.metrics["f1"], abs=1e-5) and scored["ci_low"] <= scored["mean"]
+    # With its head, the adapter answers its own pre-training task again.
+    again = KnowledgeModel.from_adapter(adapter / "adapter")
+    encoded = encode(again.task, load_tokenizer(tiny_folder), data.read("world_factual", "dev"))
+    assert predict(again, encoded).scores["f1"] == pytest.approx(run.metrics["f1"], abs=1e-4)
     assert config["backbone"]["fingerprint"] == run.backbone_fingerprint
     linguistic = pretraining(data, tiny_folder, name="L", knowledge="linguistic", dataset="world_linguistic")
     assert linguistic.task.name == "dependency"
