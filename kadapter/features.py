@@ -22,6 +22,7 @@ from kadapter.errors import KAdapterError
 from kadapter.model import KnowledgeModel
 
 STORE_VERSION = 1
+CACHE_LIMIT = 20e9  # bytes of stores kept; beyond it those opened longest ago are removed
 KINDS = ("states", "features")  # the backbone's states, or what `KnowledgeModel.represent` makes of them
 META, DATA = "meta.json", "states.bin"
 
@@ -129,12 +130,25 @@ def open_store(
     with FileLock(root / f"{folder.name}.lock"):
         if folder.exists():
             try:
-                return FeatureStore(folder)
+                store = FeatureStore(folder)
+                (folder / META).touch()  # opened now: `_trim` removes the longest unopened first
+                return store
             except (KAdapterError, OSError, ValueError, KeyError):
                 shutil.rmtree(folder)  # torn by something outside this program: never read, built again
         with writing(folder) as partial:
             _build(model, encoded, kind, dtype, partial, batch_tokens, progress)
+        _trim(root, keep=folder)
         return FeatureStore(folder)
+
+
+def _trim(root: Path, keep: Path) -> None:
+    """Remove the stores opened longest ago until the rest fits in `CACHE_LIMIT`; who reads one keeps it mapped."""
+    stores = sorted((meta for meta in root.glob(f"*/{META}")), key=lambda meta: meta.stat().st_mtime, reverse=True)
+    total = 0
+    for meta in stores:
+        total += (meta.parent / DATA).stat().st_size if (meta.parent / DATA).exists() else 0
+        if total > CACHE_LIMIT and meta.parent != keep:
+            shutil.rmtree(meta.parent, ignore_errors=True)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """The feature store: the same states as computing them, never a wrong or torn one, built once for two processes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -160,6 +161,21 @@ def test_a_store_that_does_not_fit_is_told(model, encoded, tmp_path, monkeypatch
     monkeypatch.setattr(features.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(KAdapterError, match=r"a store of 0.0 GB does not fit in 0.0 GB: train with store=False"):
         features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
+
+
+def test_the_cache_keeps_to_its_limit(model, encoded, tiny_folder, tmp_path, monkeypatch):
+    def store(n):
+        examples = encode(model.task, load_tokenizer(tiny_folder), tiny.relations(n))
+        return features.open_store(model, examples, "states", torch.float32, tmp_path, progress=False).folder
+
+    first, second = store(20), store(24)
+    os.utime(first / "meta.json", (1, 1))
+    store(20)  # opened again: now the second is the oldest
+    os.utime(second / "meta.json", (2, 2))
+    size = sum((f / "states.bin").stat().st_size for f in (first, second))
+    monkeypatch.setattr(features, "CACHE_LIMIT", 1.6 * size)
+    third = store(28)
+    assert first.exists() and third.exists() and not second.exists()
 
 
 def test_meta_says_what_is_inside(model, encoded, tmp_path):
