@@ -62,9 +62,8 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
         stages.append(Stage("02_pretrain_adapter.ipynb", "pretrain", name, parameters, {"data": data.id}, (data.id,)))
     for name, task in p["tasks"].items():
         for regime in task["regimes"]:
-            rows = [
-                _finetune(p, name, task, regime, model, data.id) for model in task["models"].get(regime, p["models"])
-            ]
+            chosen = task["models"].get(regime, p["models"])
+            rows = [_finetune(p, name, task, regime, model, data.id) for model in p["models"] if model in chosen]
             stages += rows
             if len(rows) > 1:
                 ids = [row.id for row in rows]

@@ -20,7 +20,7 @@ The keys, with what each takes:
                               adapter (sizes: kadapter.adapter.AdapterConfig), fusion, training
     tasks.NAME                a downstream task: task (kadapter.catalog.TASKS), dataset, task_options, regimes,
                               training; a regime's name inside `training` holds what differs in that regime, and
-                              inside `models` (optional) the rows of that regime where they are fewer than all
+                              inside `models` (optional) which of the rows that regime has
     models                    backbone, none (an adapter without knowledge), names of adapters joined by +
     seeds                     one fine-tuning for each
 

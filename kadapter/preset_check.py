@@ -72,8 +72,6 @@ def check(preset: Mapping[str, Any]) -> None:
         _check_dataset(dataset, f"datasets.{name}", catalog.FORMATS)
     for name, entry in preset["knowledge"].items():
         _check_knowledge(preset, entry, f"knowledge.{name}", catalog.KNOWLEDGE)
-    for name, task in preset["tasks"].items():
-        _check_task(preset, task, f"tasks.{name}", catalog.TASKS)
     for key, kind in (("models", str), ("seeds", int)):
         for value in _typed(preset[key], list, key):
             _typed(value, kind, key)
@@ -81,6 +79,8 @@ def check(preset: Mapping[str, Any]) -> None:
             raise KAdapterError(f"{key}: found {preset[key]!r}; expected at least one, none twice")
     for model in preset["models"]:
         _check_model(model, preset["knowledge"])
+    for name, task in preset["tasks"].items():
+        _check_task(preset, task, f"tasks.{name}", catalog.TASKS)
 
 
 def _check_knowledge(preset: Mapping[str, Any], entry: Any, where: str, kinds: Iterable[str]) -> None:
@@ -103,7 +103,7 @@ def _check_task(preset: Mapping[str, Any], task: Any, where: str, tasks: Iterabl
     for regime, models in _typed(task["models"], dict, f"{where}.models").items():
         _named("regime of this task", regime, task["regimes"])
         for model in _typed(models, list, f"{where}.models.{regime}"):
-            _named("model of this preset", model, preset["models"])
+            _check_model(model, preset["knowledge"])
     _values(task["training"], f"{where}.training", TRAINING | dict.fromkeys(REGIMES, dict))
     for regime in REGIMES:
         only = task["training"].get(regime, {})

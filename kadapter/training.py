@@ -77,11 +77,12 @@ class Settings:
     @classmethod
     def from_dict(cls, values: dict) -> "Settings":
         """Settings from plain values. Raises KAdapterError for a name that does not exist."""
-        known = {f.name for f in fields(cls)}
+        known = {f.name: f.type for f in fields(cls)}
         for key in values:
             if key not in known:
                 raise unknown("training setting", key, known)
-        return cls(**values)
+        # YAML's 20 is as good as 20.0
+        return cls(**{k: float(v) if known[k] is float and type(v) is int else v for k, v in values.items()})
 
     def to_dict(self) -> dict:
         """Plain values."""
