@@ -1,6 +1,7 @@
 """The names: formats, tasks, kinds of knowledge and model rows. A new dataset or kind of knowledge is one line here."""
 
 import importlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -43,14 +44,7 @@ KNOWLEDGE = {
     "linguistic": Knowledge("dependency", {"head_type": "position"}, "Section 3.3: dependency head prediction"),
 }
 
-# Model rows of the paper's tables; any '+'-joined list of adapter names is a row, too.
-MODELS = {
-    "backbone": "plain fine-tuning, no adapter",
-    "none": "an adapter without knowledge: its initial weights",
-    "F": "the factual adapter",
-    "L": "the linguistic adapter",
-    "F+L": "both",
-}
+ROWS = ("backbone", "none")  # model rows that plug in nothing that was trained: plain, and an untrained adapter
 
 
 def format_module(name: str) -> ModuleType:
@@ -86,17 +80,13 @@ def knowledge(name: str) -> Knowledge:
     return KNOWLEDGE[name]
 
 
-def adapters_of(model: str, known: list[str]) -> list[str]:
-    """The adapter names of a model row: [] for `backbone`, ["none"] for `none`, ["F", "L"] for `F+L`.
+def adapters_of(model: str, known: Collection[str] | None = None) -> list[str]:
+    """The trained adapters that a model row plugs in: none for `backbone` and `none`, [F, L] for `F+L`.
 
-    Raises KAdapterError for an adapter that is not among `known`.
+    Raises KAdapterError for one that is not among `known` (None: any name will do).
     """
-    if model == "backbone":
-        return []
-    if model == "none":
-        return ["none"]
-    names = model.split("+")
+    names = [] if model in ROWS else model.split("+")
     for name in names:
-        if name not in known:
-            raise unknown("model", model, ["backbone", "none", *known, "+".join(known)])
+        if known is not None and name not in known:
+            raise unknown("model", model, [*ROWS, *known, "+".join(known)])
     return names

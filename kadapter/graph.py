@@ -14,8 +14,8 @@ from typing import Any
 
 import kadapter
 from kadapter import preset
+from kadapter.catalog import adapters_of
 from kadapter.errors import KAdapterError, unknown
-from kadapter.preset_check import adapters_of
 
 
 @dataclass(frozen=True)

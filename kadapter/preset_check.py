@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from kadapter import catalog
 from kadapter.errors import KAdapterError, unknown
 
 SPLITS = ("train", "dev", "test")
 REGIMES = ("frozen", "paper", "full")
 FUSIONS = ("concat", "project", "add")
-ROWS = ("backbone", "none")  # models that plug in nothing that was trained
 ENTRIES = {"datasets": "dataset", "knowledge": "knowledge entry", "tasks": "task"}  # sections whose keys the user names
 
 _DATASET = ("format", "path", *SPLITS, "split", "deduplicate", "labels")
@@ -55,8 +55,6 @@ _WORDS = {dict: "a mapping", list: "a list", str: "text", int: "a whole number",
 
 def check(preset: Mapping[str, Any]) -> None:
     """Raises KAdapterError for what is unknown, missing, of the wrong type or at odds with the rest, with its path."""
-    from kadapter import catalog
-
     _keys(preset, "", TOP, ("about", "backbone", "tasks", "datasets"))
     for key in ("about", "citation", "backbone"):
         _typed(preset[key], str, key)
@@ -64,9 +62,10 @@ def check(preset: Mapping[str, Any]) -> None:
     _check_data(preset["data"])
     for key, kind in ENTRIES.items():
         for name in _typed(preset[key], dict, key):
-            if not re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) or name in ROWS:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) or name in catalog.ROWS:
                 raise KAdapterError(
-                    f"{key}: {name!r} is no name for a {kind}: expected letters, digits, _, -; not {' or '.join(ROWS)}"
+                    f"{key}: {name!r} is no name for a {kind}: expected letters, digits, _, -; "
+                    f"not {' or '.join(catalog.ROWS)}"
                 )
     for name, dataset in preset["datasets"].items():
         _check_dataset(dataset, f"datasets.{name}", catalog.FORMATS)
@@ -119,17 +118,14 @@ def _check_task(preset: Mapping[str, Any], task: Any, where: str, tasks: Iterabl
 def _check_model(model: str, knowledge: Mapping[str, Any]) -> None:
     if model == "none" and not knowledge:
         raise KAdapterError("models: 'none' takes the sizes of the first knowledge entry, and there is none")
-    parts = adapters_of(model)
+    parts = catalog.adapters_of(model)
     for part in parts:
         if part not in knowledge:
-            raise unknown("model" if part == model else f"adapter in model {model!r}:", part, [*ROWS, *knowledge])
+            raise unknown(
+                "model" if part == model else f"adapter in model {model!r}:", part, [*catalog.ROWS, *knowledge]
+            )
     if len(set(parts)) < len(parts):
         raise KAdapterError(f"models: {model!r} plugs an adapter in twice: name each once")
-
-
-def adapters_of(model: str) -> list[str]:
-    """The names of the adapters that a model row stands for: `F+L` -> [F, L]; none for `backbone` and `none`."""
-    return [] if model in ROWS else model.split("+")
 
 
 def _check_data(data: Any) -> None:

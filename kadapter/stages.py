@@ -195,7 +195,7 @@ class Finetuning(_Stage):
             raise KAdapterError("seeds: expected at least one")
         _settings(training, regime, 0)
         adapters = dict(adapters or {})
-        names = catalog.adapters_of(model, list(adapters))
+        names = ["none"] if model == "none" else catalog.adapters_of(model, list(adapters))
         super().__init__(
             data, dataset, task, dict(task_options or {}), _settings(training, regime, 0)[1], fusion, backbone
         )

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kadapter import preset, preset_check
+from kadapter import catalog, preset, preset_check
 from kadapter.errors import KAdapterError
 
 
@@ -217,5 +217,5 @@ def test_the_world_takes_the_knobs_that_a_preset_may_set():
 
 def test_models_and_their_adapters():
     models = ["backbone", "none", "F", "F+L"]
-    assert [preset_check.adapters_of(model) for model in models] == [[], [], ["F"], ["F", "L"]]
+    assert [catalog.adapters_of(model) for model in models] == [[], [], ["F"], ["F", "L"]]
     assert Path(preset.FOLDER).is_dir()

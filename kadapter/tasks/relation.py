@@ -61,9 +61,6 @@ class RelationTask(Task):
     def loss(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> Float[Tensor, ""]:
         return F.cross_entropy(logits.float(), batch["labels"])
 
-    def outputs(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> list[np.ndarray]:
-        return list(logits.float().cpu().numpy())
-
     def decide(self, outputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         return np.asarray(outputs).argmax(-1)
 

@@ -53,9 +53,6 @@ class TypingTask(Task):
     def loss(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> Float[Tensor, ""]:
         return F.binary_cross_entropy_with_logits(logits.float(), batch["labels"])
 
-    def outputs(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> list[np.ndarray]:
-        return list(logits.float().cpu().numpy())
-
     def decide(self, outputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         logits = np.asarray(outputs)
         chosen = logits > 0
