@@ -20,6 +20,10 @@ FORMATS = {
     "opennre": "Wiki80 and other OpenNRE files: one JSON per line",
     "semeval": "SemEval-2010 Task 8: blocks of three lines",
     "figer_gold": "FIGER (GOLD): one token and tag per line",
+    "fewrel": "FewRel: one JSON object, relation -> examples",
+    "redocred": "Re-DocRED: documents, read as sentence-level pairs",
+    "cosmosqa": "CosmosQA: csv or one JSON per line",
+    "openqa": "SearchQA and Quasar-T in OpenQA's layout: questions (.txt) and their paragraphs (.json)",
 }
 
 # task -> "module:class"

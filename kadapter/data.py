@@ -17,7 +17,14 @@ from kadapter.preset import as_list
 from kadapter.preset_check import SPLITS
 
 MANIFEST = "data.json"
-EXTENSION = {"conllu": ".conllu", "opennre": ".txt", "semeval": ".txt", "figer_gold": ".tsv"}  # others are .json
+EXTENSION = {
+    "conllu": ".conllu",
+    "opennre": ".txt",
+    "semeval": ".txt",
+    "figer_gold": ".tsv",
+    "cosmosqa": ".jsonl",
+    "openqa": ".txt",
+}  # others are .json
 
 
 def prepare(out: Path, datasets: Mapping[str, Mapping[str, Any]], source: Mapping[str, Any]) -> dict[str, Any]:

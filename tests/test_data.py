@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kadapter import preset
+from kadapter import catalog, preset
 from kadapter.data import Data, label_counts, label_list, prepare
 from kadapter.errors import KAdapterError
 from kadapter.formats import entity_typing, trex_rc
@@ -114,3 +114,18 @@ def test_mistakes_are_one_sentence(tmp_path):
         Data(out).read("e", "train")
     with pytest.raises(KAdapterError, match="unknown split of d 'test': known: train"):
         Data(out).read("d", "test")
+
+
+@pytest.mark.parametrize("name", catalog.FORMATS)
+def test_every_format_of_the_catalog_reads_and_writes(name):
+    module = catalog.format_module(name)
+    assert callable(module.read) and callable(module.write) and module.SCHEMA
+
+
+def test_relations_of_documents_are_a_dataset_like_any_other(real_data, tmp_path):
+    parts = {"train": 0.6, "dev": 0.2, "test": 0.2}
+    split = {"from": ["dev_revised.json.gz"], "by": "sentence", "parts": parts}
+    spec = {"format": "redocred", "path": "re_docred", "split": split, "labels": "all"}
+    prepare(tmp_path, {"d": spec}, {"path": str(real_data)})
+    data = Data(tmp_path)
+    assert sum(data.table().loc[0, s] for s in parts) == 8614 and len(data.labels("d")) > 50
