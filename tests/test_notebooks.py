@@ -74,7 +74,7 @@ def test_the_case_study_is_table_7(place):
         ("02_pretrain_adapter.ipynb", {"knowledge": "factal"}, "unknown knowledge 'factal': did you mean 'factual'"),
         ("03_finetune.ipynb", {"regime": "frosen"}, "unknown regime 'frosen': did you mean 'frozen'"),
         ("04_case_study.ipynb", {"model": "G"}, "unknown model of this case study 'G': .*known: F, backbone"),
-        ("07_report.ipynb", {"preset": "nothing"}, "no finished run of preset 'nothing'"),
+        ("07_report.ipynb", {"preset": "nothing"}, "preset 'nothing' has no finished fine-tuning run"),
         ("00_start_here.ipynb", {"names": 0}, "names: found 0; expected a number from 1 to 20"),
     ],
 )
