@@ -100,7 +100,7 @@ def _check_task(preset: Mapping[str, Any], task: Any, where: str, tasks: Iterabl
     for regime in _typed(task["regimes"], list, f"{where}.regimes"):
         _named("regime", regime, REGIMES)
     for regime, models in _typed(task["models"], dict, f"{where}.models").items():
-        _named("regime of this task", regime, task["regimes"])
+        _named("regime", regime, REGIMES)
         for model in _typed(models, list, f"{where}.models.{regime}"):
             _check_model(model, preset["knowledge"])
     _values(task["training"], f"{where}.training", TRAINING | dict.fromkeys(REGIMES, dict))
