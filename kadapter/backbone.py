@@ -119,12 +119,13 @@ class Backbone(nn.Module):
         name: `minilm`, a folder, or a Hub id.
         revision: a Hub revision.
         model: an already built model to wrap instead of loading one.
+        loading: for `from_pretrained`: `dtype`, `device_map`, `attn_implementation`, ...
 
     Raises KAdapterError when the model or the package cannot be loaded.
     """
 
     def __init__(
-        self, name: str | Path = "minilm", revision: str | None = None, model: PreTrainedModel | None = None
+        self, name: str | Path = "minilm", revision: str | None = None, model: PreTrainedModel | None = None, **loading
     ) -> None:
         super().__init__()
         self.name, self.revision = str(name), revision
@@ -132,7 +133,7 @@ class Backbone(nn.Module):
             try:
                 with _quiet():
                     model = AutoModel.from_pretrained(
-                        resolve(name), revision=revision, **self._without_pooler(name, revision)
+                        resolve(name), revision=revision, **self._without_pooler(name, revision), **loading
                     )
             except (OSError, ValueError) as error:
                 if isinstance(error, KAdapterError):

@@ -81,8 +81,10 @@ class KnowledgeModel(nn.Module):
 
     # --- structure ---
 
-    def plug(self, name: str, adapter: KnowledgeAdapter | str | Path, force: bool = False) -> "KnowledgeModel":
-        """Plug an adapter, given itself or as its saved folder; returns the model.
+    def plug(
+        self, name: str, adapter: KnowledgeAdapter | str | Path, force: bool = False, revision: str | None = None
+    ) -> "KnowledgeModel":
+        """Plug an adapter, given itself, as its saved folder or as a Hub id (with `revision`); returns the model.
 
         A model without a head takes any number. One whose head is built takes only the adapters it was built with (a
         head is made for one set of inputs): others raise KAdapterError, as do a taken name, an adapter for another
@@ -100,7 +102,7 @@ class KnowledgeModel(nn.Module):
                 "call set_task() after plugging, and fine-tune the new head"
             )
         if not isinstance(adapter, KnowledgeAdapter):
-            adapter = artifact.load_adapter(adapter, self.backbone, force=force)
+            adapter = artifact.load_adapter(adapter, self.backbone, force=force, revision=revision)
         self.backbone.check_points(adapter.config.plug_layers)
         if adapter.config.hidden_size != self.backbone.hidden_size:
             raise KAdapterError(

@@ -116,3 +116,10 @@ def test_a_name_that_is_nothing_is_one_sentence(tmp_path):
 
 def test_the_tiny_backbone_is_what_the_other_tests_think(tiny_folder):
     assert (Backbone(tiny_folder).depth, Backbone(tiny_folder).hidden_size) == (tiny.DEPTH, tiny.HIDDEN)
+
+
+def test_it_is_loaded_as_from_pretrained_is_told(tiny_folder):
+    half = Backbone(tiny_folder, dtype=torch.bfloat16, device_map={"": "cpu"})
+    assert half.dtype == torch.bfloat16
+    states = half.hidden_states(torch.tensor([[101, 7592, 102]]), torch.ones(1, 3, dtype=torch.long), points=[0, 4])
+    assert states.dtype == torch.bfloat16 and states.shape == (2, 1, 3, tiny.HIDDEN)
