@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kadapter import card
+from kadapter import card, runs
 from kadapter.adapter import AdapterConfig, KnowledgeAdapter
 from kadapter.backbone import Backbone
 from kadapter.errors import KAdapterError
@@ -62,13 +62,7 @@ def writing(folder: str | Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        if folder.exists():
-            old = folder.with_name(f"{folder.name}.partial-old-{os.getpid()}")
-            os.replace(folder, old)
-            os.replace(partial, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(partial, folder)
+        runs.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -202,10 +202,6 @@ class KnowledgeModel(nn.Module):
                 outputs.append(torch.zeros_like(states[-1]))
         return torch.stack(outputs)
 
-    @staticmethod
-    def _split(features: Tensor) -> tuple[Tensor, list[Tensor]]:
-        return features[0], list(features[1:])
-
     def forward(
         self,
         input_ids: Int[Tensor, "batch tokens"] | None = None,
@@ -233,7 +229,8 @@ class KnowledgeModel(nn.Module):
             trains = any(p.requires_grad for p in self.adapters.parameters()) or states.requires_grad
             with torch.set_grad_enabled(torch.is_grad_enabled() and trains):
                 features = self.represent(states, attention_mask)
-        fused = self.fusion(*self._split(features.to(self.backbone.dtype)))
+        last, *outputs = features.to(self.backbone.dtype)
+        fused = self.fusion(last, outputs)
         if self.head is None:
             return KnowledgeOutput(last_hidden_state=fused)
         batch = targets | {"attention_mask": attention_mask}
@@ -292,15 +289,10 @@ class KnowledgeModel(nn.Module):
             )
         artifact.check_backbone(folder, saved["fingerprint"], backbone, force)
         model = cls(backbone, fusion=config["fusion"])
-        for name in config["slots"]:
+        for name in config["slots"]:  # one that was saved while unplugged stays, empty
             if name in config["adapters"]:
-                adapter = artifact.load_adapter(folder / artifact.ADAPTERS / name, backbone, force=force)
-            else:  # saved while unplugged: the slot stays, empty
-                adapter = None
-            model.slots.append(name)
-            if adapter is not None:
-                model.adapters[name] = adapter
-        model._resize(model.slots)
+                model.adapters[name] = artifact.load_adapter(folder / artifact.ADAPTERS / name, backbone, force=force)
+        model._resize(config["slots"])
         if config["task"] is not None:
             model.task = catalog.task(config["task"]["name"], **config["task"]["options"])
             model.head = model.task.head(model.fusion.width, backbone.hidden_size)
