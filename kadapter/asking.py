@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
@@ -12,12 +13,13 @@ from kadapter.errors import KAdapterError
 from kadapter.formats import schemas
 from kadapter.model import KnowledgeModel
 
-_BRACKET = re.compile(r"[\[\]{}]")
+_BRACKET = re.compile(r"\\[\\\[\]{}]|[\[\]{}]")  # a bracket, or one that a backslash makes plain text
+_SPECIAL = re.compile(r"[\\\[\]{}]")
 
 
 def read_marked(marked: str) -> tuple[str, dict[str, tuple[int, int]]]:
     """The plain text and the mentions of a sentence with its subject in [brackets] and, for a relation, its object in
-    {braces}.
+    {braces}. A backslash before a bracket or a backslash makes it plain text.
 
     Raises KAdapterError for brackets that are missing, empty, crossed or given twice.
 
@@ -27,6 +29,9 @@ def read_marked(marked: str) -> tuple[str, dict[str, tuple[int, int]]]:
     text, at, opened, mentions = "", 0, {}, {}
     for match in _BRACKET.finditer(marked):
         text, at = text + marked[at : match.start()], match.end()
+        if match.group()[0] == "\\":
+            text += match.group()[1]
+            continue
         role, opens = ("subject", "[") if match.group() in "[]" else ("object", "{")
         if match.group() == opens:
             if role in opened or role in mentions:
@@ -45,6 +50,47 @@ def read_marked(marked: str) -> tuple[str, dict[str, tuple[int, int]]]:
         if start == end:
             raise KAdapterError(f"{marked!r}: the {role} is empty")
     return text, mentions
+
+
+def write_marked(text: str, mentions: Sequence[Sequence]) -> str:
+    """The inverse of `read_marked`: a text with its mentions, [[start, end, role], ...], in brackets.
+
+    >>> write_marked("Rome [1] grew in May .", [[0, 4, "subject"], [17, 20, "object"]])
+    '[Rome] \\\\[1\\\\] grew in {May} .'
+    """
+    signs = {role: "{}" if role == "object" else "[]" for _, _, role in mentions}
+    inserts = [(p, k, signs[role][k]) for start, end, role in mentions for k, p in ((0, start), (1, end))]
+    out, at = "", 0
+    for position, _, bracket in sorted(inserts, key=lambda i: (i[0], -i[1])):
+        out, at = out + _SPECIAL.sub(r"\\\g<0>", text[at:position]) + bracket, position
+    return out + _SPECIAL.sub(r"\\\g<0>", text[at:])
+
+
+def replace_mention(marked: str, role: str, name: str) -> str:
+    """A marked sentence with another name as its subject or object.
+
+    Raises KAdapterError if it has no such mention, or if the name is empty.
+
+    >>> replace_mention("[Rome] grew in {May} .", "subject", "Old York")
+    '[Old York] grew in {May} .'
+    """
+    text, mentions = read_marked(marked)
+    if role not in mentions:
+        raise KAdapterError(f"{marked!r} marks no {role} that could be replaced")
+    if not name.strip():
+        raise KAdapterError(f"the {role} is empty: type a name")
+    start, end = mentions[role]
+    moved = len(name) - (end - start)
+    spans = [[a + moved * (a >= end), b + moved * (b >= end), r] for r, (a, b) in mentions.items() if r != role]
+    return write_marked(text[:start] + name + text[end:], [*spans, [start, start + len(name), role]])
+
+
+def probabilities(found: np.ndarray, independent: bool) -> np.ndarray:
+    """(..., labels) logits as probabilities: independent ones (a typing head), or one distribution."""
+    if independent:
+        return np.exp(-np.logaddexp(0, -np.asarray(found, dtype=np.float64)))
+    shifted = np.exp(np.asarray(found, dtype=np.float64) - np.max(found, axis=-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
 
 
 def to_examples(model: KnowledgeModel, sentences: Sequence[str]) -> Dataset:
@@ -84,13 +130,38 @@ def to_examples(model: KnowledgeModel, sentences: Sequence[str]) -> Dataset:
 @torch.no_grad()
 def logits(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]) -> torch.Tensor:
     """(sentences, labels) float32 logits of marked sentences."""
+    model.eval()
+    return model(**_batch(model, tokenizer, sentences)).logits.float().cpu()
+
+
+@torch.no_grad()
+def contributions(
+    model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """How each plugged adapter moves the logits of marked sentences.
+
+    Returns (sentences, labels) float32 logits as `logits` gives them, and for each plugged adapter these logits less
+    those of the model without it. The backbone is read once.
+    """
+    model.eval()
+    batch = _batch(model, tokenizer, sentences)
+    states = model.backbone.hidden_states(batch["input_ids"], batch["attention_mask"], points=model.points)
+    features = model.represent(states.to(model.backbone.dtype), batch["attention_mask"])
+    found, moves = model(features=features, **batch).logits, {}
+    for slot, name in enumerate(model.slots, start=1):  # slot 0 is the backbone's last state
+        if name in model.adapters:
+            without = features.clone()
+            without[slot] = 0  # what the head reads in place of an unplugged adapter
+            moves[name] = (found - model(features=without, **batch).logits).float().cpu()
+    return found.float().cpu(), moves
+
+
+def _batch(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]) -> dict:
     from kadapter.batches import encode
 
     encoded = encode(model.task, tokenizer, to_examples(model, sentences), progress=False)
     device = next(model.backbone.parameters()).device
-    model.eval()
-    batch = {k: v.to(device) for k, v in encoded.__getitems__(range(len(encoded))).items()}
-    return model(**batch).logits.float().cpu()
+    return {k: v.to(device) for k, v in encoded.__getitems__(range(len(encoded))).items()}
 
 
 def ask(
@@ -98,7 +169,7 @@ def ask(
 ) -> pd.DataFrame:
     """The top k labels of each marked sentence, with logits and probabilities (independent ones for a typing head)."""
     found = logits(model, tokenizer, sentences)
-    chances = found.sigmoid() if model.task.schema == "typing" else found.softmax(-1)
+    chances = probabilities(found.numpy(), model.task.schema == "typing")
     rows = []
     for sentence, row, chance in zip(sentences, found, chances, strict=True):
         for index in row.topk(min(k, len(row))).indices.tolist():

@@ -4,19 +4,23 @@ Colours are Okabe and Ito's, told apart by colour-blind people; each model keeps
 Paper is transparent and ink grey, so that a picture can lie on a light or a dark page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from kadapter.rendering import SIGNIFICANT, percent, span
+from kadapter import static
+from kadapter.rendering import PLAIN, SIGNIFICANT, percent, span
 
 if TYPE_CHECKING:
     from kadapter.cases import Cases
+
+static.use()  # `show()` leaves a drawing for who cannot click
 
 COLOURS = {
     "backbone": "#8c8c8c",  # grey for Okabe and Ito's black, which vanishes on a dark page
@@ -30,6 +34,13 @@ CASES = {"fixed": "#009e73", "broken": "#d55e00", "both right": "#56b4e9", "both
 OTHER_COLOURS = ("#e69f00", "#b3a600")  # orange, and yellow darkened for light pages
 SYMBOLS = {"backbone": "circle", "multitask": "cross", "none": "x", "F": "diamond", "L": "square", "F+L": "star"}
 INK, GRID, ZERO = "#808080", "rgba(128, 128, 128, 0.22)", "rgba(128, 128, 128, 0.7)"
+DIVERGING = (  # losses orange, gains blue; what is between lets a light or a dark page through
+    (0.0, "rgba(213, 94, 0, 0.75)"),
+    (0.5, "rgba(128, 128, 128, 0.06)"),
+    (1.0, "rgba(0, 114, 178, 0.75)"),
+)
+LABELS = 15  # at most so many labels of a task in one picture
+ENOUGH = 10  # test examples below which a gain is mostly chance: it has no colour, and no label is named for it
 COLUMNS = 3  # pictures in one line
 POINTS = 2000  # more examples than this are drawn as boxes alone
 
@@ -94,6 +105,78 @@ def differences(comparisons: pd.DataFrame) -> go.Figure:
     return figure
 
 
+def gains(frame: pd.DataFrame) -> go.Figure:
+    """What every model gains over `backbone` on each part of a test set or on each label, in points: a panel for each
+    task and regime, the regimes of a task side by side. Of labels, the `LABELS` with most test examples. Parts with
+    fewer than `ENOUGH` have no colour.
+
+    Args:
+        frame: as `report.by_slice` or `report.by_label` returns.
+    """
+    frame = frame[frame["difference"].notna()]
+    names = frame["label"] if "label" in frame else frame["kind"] + ": " + frame["slice"]
+    frame = frame.assign(part=[escape(f"{name} ({n})") for name, n in zip(names, frame["n"], strict=True)])
+    tasks, regimes = list(dict.fromkeys(frame["task"])), list(dict.fromkeys(frame["regime"]))
+    parts = {task: _parts(frame[frame["task"] == task]) for task in tasks}
+    line_height, gap = 24, 84  # pixels
+    heights = [line_height * max(len(parts[task]), 2) for task in tasks]
+    height = sum(heights) + gap * max(len(tasks), 1)
+    present = set(zip(frame["task"], frame["regime"], strict=True))
+    figure = make_subplots(
+        max(len(tasks), 1),
+        max(len(regimes), 1),
+        subplot_titles=[
+            escape(f"{task} · {regime}") if (task, regime) in present else "" for task in tasks for regime in regimes
+        ],
+        shared_yaxes=True,
+        horizontal_spacing=0.035,
+        vertical_spacing=gap / (height - gap) if len(tasks) > 1 else 0.0,
+        row_heights=heights or None,
+    )
+    for task, regime in sorted(present, key=lambda pair: (tasks.index(pair[0]), regimes.index(pair[1]))):
+        place = {"row": tasks.index(task) + 1, "col": regimes.index(regime) + 1}
+        own = frame[(frame["task"] == task) & (frame["regime"] == regime)]
+        models = list(dict.fromkeys(own["model"]))
+        wide = own.pivot(index="part", columns="model", values="difference").reindex(parts[task], columns=models)
+        values = 100 * wide.to_numpy(float)
+        size = own.drop_duplicates("part").set_index("part")["n"].reindex(parts[task]).to_numpy()
+        figure.add_trace(
+            go.Heatmap(
+                x=[escape(model) for model in models],
+                y=parts[task],
+                z=np.where(size[:, None] >= ENOUGH, values, 0.0),
+                text=[["" if pd.isna(value) else percent(value / 100, "+") for value in line] for line in values],
+                texttemplate="%{text}",
+                coloraxis="coloraxis",
+                xgap=2,
+                ygap=2,
+                hovertemplate="%{x} − backbone, %{y}: %{text} points<extra></extra>",
+            ),
+            **place,
+        )
+        figure.update_yaxes(categoryorder="array", categoryarray=parts[task][::-1], **place)
+    styled(figure, height)
+    limit = np.nanmax([1.0, 100 * frame["difference"][frame["n"] >= ENOUGH].abs().max()])
+    figure.update_layout(
+        coloraxis={"colorscale": DIVERGING, "cmin": -float(limit), "cmax": float(limit), "showscale": False}
+    )
+    return figure.update_xaxes(showgrid=False, ticks="").update_yaxes(showgrid=False, ticks="")
+
+
+def _parts(frame: pd.DataFrame) -> list[str]:
+    """The lines of a task's panels: slices as they stand, labels by their number of test examples."""
+    parts = frame.drop_duplicates("part")
+    if "label" in frame:
+        parts = parts.sort_values("n", ascending=False, kind="stable").head(LABELS)
+    return parts["part"].tolist()
+
+
+def first_with_knowledge(models: Iterable[str]) -> str | None:
+    """The first model row with a pre-trained adapter, in the order given: not the best, so that nothing is picked by
+    its result. None where there is none."""
+    return next((model for model in models if model not in PLAIN), None)
+
+
 def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
     """Training curves by epoch: on the left the loss (dotted: on dev), on the right the dev score.
 
@@ -128,7 +211,7 @@ def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
             )
     figure.update_xaxes(title={"text": "epoch", "font": {"size": 11}})
     figure.update_yaxes(title={"text": "percent", "font": {"size": 11}}, row=1, col=2)
-    return _styled(figure, 340)
+    return styled(figure, 340)
 
 
 def cases(cases: "Cases", model: str, against: str) -> go.Figure:
@@ -168,7 +251,7 @@ def cases(cases: "Cases", model: str, against: str) -> go.Figure:
         )
     figure.update_yaxes(categoryorder="array", categoryarray=list(CASES)[::-1])
     figure.update_layout(title={"text": escape(f"{model} against {against}"), "font": {"size": 14}})
-    _styled(figure, 320).update_layout(showlegend=False, margin={"t": 84})
+    styled(figure, 320).update_layout(showlegend=False, margin={"t": 84})
     return figure.update_xaxes(zeroline=True, zerolinecolor=ZERO, row=1, col=2)
 
 
@@ -188,7 +271,7 @@ def _panels(titles: list[str], labels: pd.Series) -> go.Figure:
         vertical_spacing=gap / height if rows > 1 else 0.0,
     )
     figure.update_yaxes(categoryorder="array", categoryarray=lines[::-1], range=[-0.6, len(lines) - 0.4])
-    return _styled(figure, height)
+    return styled(figure, height)
 
 
 def _place(panel: int) -> dict[str, int]:
@@ -213,7 +296,8 @@ def _whisker(model: str, value: float, low: float, high: float, text: str, label
     )
 
 
-def _styled(figure: go.Figure, height: int) -> go.Figure:
+def styled(figure: go.Figure, height: int) -> go.Figure:
+    """The look that every picture shares; returns the figure."""
     figure.update_layout(
         template="none",
         height=height,

@@ -1,15 +1,15 @@
 """The report as one HTML page that needs no network: plotly.js and styles inside, every text from a run escaped."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from kadapter import figures
+from kadapter import breakdown, figures, markup
+from kadapter.markup import Column, sure
 from kadapter.rendering import SIGNIFICANT, p_value, percent, span
 from kadapter.runs import Result
 
@@ -41,14 +41,14 @@ pre { background: var(--card); padding: .8rem 1rem; border-radius: .5rem; overfl
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 
-Column = tuple[str, str, bool]  # heading, key, whether it holds numbers
-
 
 def page(
     preset: str,
     table: pd.DataFrame,
     comparisons: pd.DataFrame,
     seed_scores: pd.DataFrame,
+    by_slice: pd.DataFrame,
+    by_label: pd.DataFrame,
     beside_published: pd.DataFrame,
     published: Mapping[str, pd.DataFrame],
     found: Sequence[Result],
@@ -56,13 +56,16 @@ def page(
     """The whole page of a preset.
 
     Args:
-        table, comparisons, seed_scores, beside_published: as the functions of `report` with these names return.
-        published: dataset -> the paper's rows (`report.published`).
+        table, comparisons, seed_scores, by_slice, by_label, beside_published: as the functions of `report` with these
+            names return.
+        published: dataset -> the paper's rows (`kadapter.published.rows`).
         found: all finished runs of the preset.
     """
     parts = [
         ("scores", "Scores", _scores(table, seed_scores)),
         ("differences", "Differences", _differences(comparisons)),
+        ("slices", "Parts of the test sets", breakdown.slices(by_slice)),
+        ("labels", "Labels", breakdown.labels(by_label)),
         ("paper", "Beside the paper", _beside(beside_published, published)),
         ("knowledge", "Knowledge adapters", _knowledge([run for run in found if run.path.parent.name == "pretrain"])),
         ("runs", "Runs", _runs(found)),
@@ -99,7 +102,7 @@ def _headline(comparisons: pd.DataFrame, table: pd.DataFrame) -> str:
     against = comparisons[comparisons["against"] == "backbone"]
     for (task, regime), group in against.groupby(["task", "regime"], sort=False):
         by_model = {row["model"]: row for row in group.to_dict("records")}
-        model = next((name for name in by_model if name not in ("multitask", "none")), None)
+        model = figures.first_with_knowledge(by_model)
         if model is None:
             continue
         row = by_model[model]
@@ -136,7 +139,7 @@ def _scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> str:
                 "score": percent(row["mean"]),
                 "std": percent(row["std"]),
                 "interval": span(row),
-                "difference": _sure(percent(row["difference"], "+")) if apart else percent(row["difference"], "+"),
+                "difference": sure(percent(row["difference"], "+")) if apart else percent(row["difference"], "+"),
                 "difference_interval": (
                     "" if pd.isna(row["difference"]) else span(row, "difference_low", "difference_high", "+")
                 ),
@@ -147,8 +150,8 @@ def _scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> str:
         "and seeds; strokes in the picture are single seeds. Seeds are of fine-tuning: every one uses the same "
         "pre-trained adapter. A difference in "
         f'<span class="sure">green</span> has a corrected p below {SIGNIFICANT}.</p>'
-        + _html_table(columns, lines, ("task", "regime", "metric"))
-        + _picture(figures.scores(table, seed_scores), "scores-picture")
+        + markup.table(columns, lines, ("task", "regime", "metric"))
+        + markup.picture(figures.scores(table, seed_scores), "scores-picture")
     )
 
 
@@ -169,14 +172,14 @@ def _differences(comparisons: pd.DataFrame) -> str:
                 "difference": percent(row["difference"], "+"),
                 "interval": span(row, sign="+"),
                 "p_text": f"{row['p']:.4f}",
-                "holm_text": _sure(corrected) if row["p_holm"] < SIGNIFICANT else corrected,
+                "holm_text": sure(corrected) if row["p_holm"] < SIGNIFICANT else corrected,
             }
         )
     return (
         "<p>Points. Paired bootstrap intervals, and p values of approximate randomisation tests on the same test "
         f"examples, corrected by Holm's method for these {len(lines)} comparisons.</p>"
-        + _html_table(columns, lines, ("task", "regime"))
-        + _picture(figures.differences(comparisons), "differences-picture")
+        + markup.table(columns, lines, ("task", "regime"))
+        + markup.picture(figures.differences(comparisons), "differences-picture")
     )
 
 
@@ -196,14 +199,14 @@ def _beside(beside: pd.DataFrame, published: Mapping[str, pd.DataFrame]) -> str:
                 "ours": f"{row['ours']:.1f}",
                 "interval": f"[{row['ci_low']:.1f}, {row['ci_high']:.1f}]",
                 "difference": f"{row['difference']:+.1f}",
-                "inside_text": _sure("yes") if row["inside"] else "no",
+                "inside_text": sure("yes") if row["inside"] else "no",
             }
             for row in beside.to_dict("records")
         ]
         text += (
             "<p>Percent. The published rows are roberta-large, one number each, on the test split of the paper; ours "
             "are what this preset ran, whose backbone, split and sizes are under Runs.</p>"
-            + _html_table(columns, lines, ("table", "dataset", "regime", "metric"))
+            + markup.table(columns, lines, ("table", "dataset", "regime", "metric"))
         )
     else:
         text += "<p>No dataset of this preset is one of the paper's: nothing of ours can stand beside its numbers.</p>"
@@ -221,7 +224,7 @@ def _published(dataset: str, rows: pd.DataFrame) -> str:
     return (
         f"<details><summary>Table {rows['table'].iloc[0]} of the paper: {escape(dataset)}</summary>"
         + (f"<p>{note}</p>" if note else "")
-        + _html_table([("model", "model", False), *((key, key, True) for key in metrics)], lines)
+        + markup.table([("model", "model", False), *((key, key, True) for key in metrics)], lines)
         + "</details>"
     )
 
@@ -244,8 +247,8 @@ def _knowledge(found: Sequence[Result]) -> str:
     ]
     return (
         "<p>Each adapter by itself, the backbone frozen. Lines: training loss; dotted: loss on dev.</p>"
-        + _html_table(columns, lines)
-        + (_picture(figures.training(histories), "training-picture") if histories else "")
+        + markup.table(columns, lines)
+        + (markup.picture(figures.training(histories), "training-picture") if histories else "")
     )
 
 
@@ -276,43 +279,10 @@ def _runs(found: Sequence[Result]) -> str:
     )
     where = "".join(f"<pre>{escape(text)}</pre>" for text in made)
     return (
-        f"<details><summary>The {len(found)} runs</summary>{_html_table(columns, lines)}</details>"
+        f"<details><summary>The {len(found)} runs</summary>{markup.table(columns, lines)}</details>"
         f"<details><summary>Parameters of each run</summary>{details}</details>"
         f"<details open><summary>Versions and machine</summary>{where}</details>"
     )
-
-
-class _Marked(str):
-    """HTML that is escaped already."""
-
-
-def _sure(text: str) -> _Marked:
-    return _Marked(f'<span class="sure">{escape(text)}</span>')
-
-
-def _html_table(columns: Sequence[Column], lines: Iterable[Mapping[str, Any]], grouped: Sequence[str] = ()) -> str:
-    """A table; the cells of the columns `grouped` are left empty where they repeat the line above."""
-    body, above = [], None
-    for line in lines:
-        group = tuple(line[key] for key in grouped)
-        new = grouped and group != above
-        cells = []
-        for _, key, numbers in columns:
-            value = "" if key in grouped and not new else line[key]
-            shown = value if isinstance(value, _Marked) else escape(str(value))
-            cells.append(f'<td class="n">{shown}</td>' if numbers else f"<td>{shown}</td>")
-        body.append(('<tr class="first">' if new else "<tr>") + "".join(cells) + "</tr>")
-        above = group
-    head = "".join(
-        f'<th class="n">{escape(name)}</th>' if numbers else f"<th>{escape(name)}</th>" for name, _, numbers in columns
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
-
-
-def _picture(figure: go.Figure, name: str) -> str:
-    config = {"displaylogo": False, "responsive": True}
-    picture = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)
-    return f'<div class="wide"><div class="picture">{picture}</div></div>'
 
 
 def _is_number(value: Any) -> bool:

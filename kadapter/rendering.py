@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
 ORDER = ("backbone", "multitask", "none", "F", "L", "F+L")  # of model rows, everywhere; others follow
+PLAIN = ORDER[:3]  # rows without pre-trained adapters
 SIGNIFICANT = 0.05  # level of the corrected p values that are marked
 
 
-def by_model(name: str) -> tuple[int, str]:
-    """Sort key of model rows: as in `ORDER`, then any other by name."""
-    return (ORDER.index(name), "") if name in ORDER else (len(ORDER), name)
+def by_model(name: str) -> tuple[int, int, str]:
+    """Sort key of model rows: `backbone`, `multitask`, `none`, then adapters, then combinations of two, of three, ...;
+    among these as in `ORDER`, then any other by name."""
+    place = ORDER.index(name) if name in ORDER else len(ORDER)
+    return (place if name in PLAIN else len(PLAIN) + name.count("+"), place, name)
 
 
 def percent(fraction: float, sign: str = "") -> str:

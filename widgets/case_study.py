@@ -1,0 +1,239 @@
+"""The case-study workbench: cases of several models side by side, filtered, edited and exported (Tables 6 and 7 of the
+paper, alive)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from datasets import Dataset
+
+from kadapter import asking, runs
+from kadapter.cases import Cases
+from kadapter.errors import KAdapterError
+from kadapter.model import KnowledgeModel
+from widgets import style
+from widgets.adapter_switch import Plugs
+from widgets.answers import Answers, Shown
+from widgets.background import Progress, Work
+from widgets.case_list import CaseList
+from widgets.export_box import ExportBox
+from widgets.live import LiveBox, Models
+from widgets.still import Still
+
+PAUSE = 0.25  # seconds without a key before a sentence is answered
+
+
+class CaseStudy(Still):
+    """Several models on the same examples, side by side.
+
+    Args:
+        models: name -> model, or the folder that `save_pretrained` or a fine-tuning run left.
+        data: the cases that they answered (`kadapter.cases.Cases`, with these names), or a dataset of the models' task,
+            which they answer now, in the background.
+        model: whose cases; "" for `F`, or the last one.
+        against: compared with; "" for `backbone`, or the first one.
+
+    Raises KAdapterError for an unknown name of a model.
+
+    Attributes:
+        list: filters and pages (`CaseList`).
+        live: the sentence that is edited, the adapters that are plugged (`LiveBox`).
+        answers: tables and bars (`Answers`).
+        export: the chosen cases (`ExportBox`).
+        work: what runs in the background (`Work`); `work.wait()` in scripts.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, KnowledgeModel | str | Path],
+        data: Cases | Dataset,
+        model: str = "",
+        against: str = "",
+    ) -> None:
+        self.models = Models({name: _saved(source) for name, source in models.items()})
+        self.work = Work(cancelled=lambda: self._say("Cancelled: the answers are those from before."))
+        self._message = ipywidgets.HTML()
+        self._body = ipywidgets.VBox()
+        self._model, self._against, self.cases = model, against, None
+        self._wanted: dict[tuple[str, str], bool] = {}  # adapters toggled before their models were loaded
+        super().__init__([self._body, self.work.box, self._message])
+        if isinstance(data, Cases):
+            self._open(data)
+        else:
+            self._submit(lambda progress: self._answer_all(data, progress), self._open)
+
+    @classmethod
+    def from_runs(
+        cls, folders: Sequence[str | Path], seed: int | None = None, model: str = "", against: str = ""
+    ) -> "CaseStudy":
+        """The test examples of fine-tuning runs, with the answers that the runs kept; their models are loaded when the
+        first sentence is edited. Raises KAdapterError as `Cases.from_runs` does."""
+        cases = Cases.from_runs(folders, seed)
+        return cls(dict(zip(cases.models, folders, strict=True)), cases, model, against)
+
+    # --- what is shown ---
+
+    def _open(self, cases: Cases) -> None:
+        self.cases = cases
+        names, slots = cases.models, self.models.slots()
+        if set(names) != set(slots):
+            raise KAdapterError(f"the cases are of models {names}, but the models given are {list(slots)}")
+        model = self._model or ("F" if "F" in names else names[-1])
+        against = self._against or ("backbone" if "backbone" in names else names[0])
+        cases.model(model), cases.model(against)  # an unknown name is refused here
+        slots = {name: slots[name] for name in names}
+        self.list = CaseList(cases, model, against)
+        self.live = LiveBox(cases, slots, self._edited, self._toggled, self._fail)
+        self.answers = Answers(cases.labels, cases.independent, slots)
+        self.export = ExportBox(cases.labels, cases.independent, lambda: self.shown and self.shown.case, self._k)
+        self._body.children = (
+            style.heading("Cases"), self.list, style.heading("Edit the sentence, unplug an adapter"), self.live,
+            self.answers, style.heading("Export"), self.export,
+        )  # fmt: skip
+        self.list.observe(lambda _: self._chosen(), "case")
+        self.live.k.observe(lambda _: self._show(self.shown), "value")
+        self.live.reset.on_click(lambda _: self._chosen())
+        self.live.start.on_click(lambda _: self._ask(0.0))
+        if self.models.ready:
+            self._bind()
+        self._chosen()
+
+    @property
+    def shown(self) -> Shown | None:
+        """What is shown now; None while no case passes the filters."""
+        return self.answers.shown
+
+    def _k(self) -> int:
+        return self.live.k.value
+
+    def _chosen(self) -> None:
+        """Another case, as it stands in the data."""
+        index = self.list.case
+        if index < 0:
+            self.work.cancel()
+            self._show(None)
+            return
+        case = self.cases[index]
+        self.live.edit(asking.write_marked(case.text, case.mentions))
+        right = {name: bool(self.cases.right[self.cases.model(name), index]) for name in self.cases.models}
+        self._say("")
+        self._show(Shown(case, right, source="answers of the runs on their test set"))
+        if self.models.ready or not all(button.value for button in self.live.toggles.values()):
+            self._ask(0.0)
+
+    def _show(self, shown: Shown | None) -> None:
+        self.answers.show(shown, self._k())
+        self.changed()
+
+    def _say(self, text: str) -> None:
+        self._message.value = style.note(text)
+
+    def _fail(self, text: str) -> None:
+        self._message.value = style.error(text)
+
+    # --- live answers ---
+
+    def _submit(self, job: Any, done: Any, delay: float = 0.0) -> None:
+        def finish(result: Any) -> None:
+            try:
+                done(result)
+            except Exception as problem:
+                self._fail(style.message(problem))
+
+        self.work.submit(job, finish, lambda problem: self._fail(style.message(problem)), delay)
+
+    def _edited(self) -> None:
+        if self.list.case >= 0:
+            self._ask(PAUSE)
+
+    def _toggled(self, model: str, slot: str, on: bool) -> None:
+        if self.models.ready:
+            try:
+                Plugs.of(self.models.loaded[model]).set(slot, on)  # `_replugged` hears of it
+            except KAdapterError as problem:
+                self._fail(style.message(problem))
+                self._replugged()
+        else:
+            self._wanted[model, slot] = on
+            self._ask(0.0)
+
+    def _bind(self) -> None:
+        """The models are there: toggle what was toggled before, and hear of every plug from now on."""
+        for (model, slot), on in self._wanted.items():
+            Plugs.of(self.models.loaded[model]).set(slot, on)
+        self._wanted.clear()
+        for name in self.cases.models:
+            Plugs.of(self.models.loaded[name]).listen(self._replugged)
+        self.live.start.layout.display = "none"
+        self._read_plugs()
+
+    def _read_plugs(self) -> None:
+        for model, slot in self.live.toggles:
+            self.live.set_toggle(model, slot, slot in self.models.loaded[model].adapters)
+
+    def _replugged(self) -> None:
+        self._read_plugs()
+        self._ask(0.0)
+
+    def _ask(self, delay: float) -> None:
+        """Answer the sentence as it stands, in the background; load the models first if they are not."""
+        if self.list.case < 0:
+            return
+        if not self.models.ready:
+            self._submit(self.models.load, lambda _: (self._bind(), self._ask(0.0)), delay)
+            return
+        sentence, index = self.live.sentence.value, self.list.case
+        self._submit(
+            lambda progress: self.models.answer(sentence, progress),
+            lambda found: self._answered(sentence, index, found),
+            delay,
+        )
+
+    def _answered(self, sentence: str, index: int, found: Mapping[str, tuple]) -> None:
+        case = self.cases[index]
+        text, spans = asking.read_marked(sentence)
+        edited = sentence != asking.write_marked(case.text, case.mentions)
+        if edited:
+            mentions = [[start, end, role] for role, (start, end) in spans.items()]
+            case = replace(case, text=text, mentions=mentions, example_id=f"{case.example_id} (edited)")
+        reference = self.cases.truth[index]
+        right = {
+            name: bool((decided == reference).all() if np.ndim(decided) else reference[decided])
+            for name, (_, _, decided) in found.items()
+        }
+        case = replace(case, logits={name: found[name][0] for name in self.cases.models})
+        moves = {name: found[name][1] for name in self.cases.models if found[name][1]}
+        source = "answered now" + (", true label of the sentence in the data" if edited else "")
+        self._say("")
+        self._show(Shown(case, right, moves, source))
+
+    def _answer_all(self, examples: Dataset, progress: Progress) -> Cases:
+        self.models.load(progress)
+        pairs = {name: (model, self.models.tokenizer(name)) for name, model in self.models.loaded.items()}
+        return Cases.from_models(pairs, examples, progress)
+
+    # --- where nobody can click ---
+
+    def summary(self) -> str:
+        if self.cases is None:
+            return "CaseStudy (its models are answering)"
+        return f"CaseStudy of {len(self.cases):,} cases: {', '.join(self.cases.models)}"
+
+    def picture(self) -> str:
+        if self.cases is None:
+            return "<p>The models are answering.</p>"
+        counts = self.cases.counts(self.list.model.value, self.list.against.value)
+        said = " · ".join(f"{number} {kind}" for kind, number in counts.items())
+        compared = f"{self.list.model.value} against {self.list.against.value}: {said}"
+        return f"<p>{style.note(compared)}</p>{self.answers.picture()}"
+
+
+def _saved(source: KnowledgeModel | str | Path) -> KnowledgeModel | Path:
+    """A model as it is; of a run's folder the model in it."""
+    if isinstance(source, KnowledgeModel):
+        return source
+    folder = runs.resolve(source)
+    return folder / "model" if (folder / runs.RESULT).is_file() else folder

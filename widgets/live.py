@@ -1,0 +1,207 @@
+"""Models that answer a sentence while it is edited, and the controls to edit it with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+from kadapter import artifact, asking
+from kadapter.backbone import load_tokenizer
+from kadapter.cases import Cases
+from kadapter.model import KnowledgeModel
+from widgets import style
+from widgets.adapter_switch import Plugs
+from widgets.background import Progress
+
+ROLES = {"subject": "[Subject]", "object": "{Object}"}
+
+
+class Models:
+    """Models by name, loaded from their folders when first asked; frozen backbones are shared.
+
+    Args:
+        sources: name -> model, or the folder of a saved one.
+    """
+
+    def __init__(self, sources: Mapping[str, KnowledgeModel | str | Path]) -> None:
+        self._folders = {name: Path(s) for name, s in sources.items() if not isinstance(s, KnowledgeModel)}
+        self.loaded: dict[str, KnowledgeModel] = {n: s for n, s in sources.items() if isinstance(s, KnowledgeModel)}
+        self._tokenizers: dict[tuple, Any] = {}
+        self._names = list(sources)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model is loaded."""
+        return len(self.loaded) == len(self._names)
+
+    def slots(self) -> dict[str, list[str]]:
+        """Model -> the adapters that it was built with; nothing is loaded for it. [] for a folder without a model."""
+        return {name: self._slots(name) for name in self._names}
+
+    def _slots(self, name: str) -> list[str]:
+        if name in self.loaded:
+            return list(self.loaded[name].slots)
+        config = self._folders[name] / artifact.MODEL_CONFIG
+        return list(artifact.read_config(config)["slots"]) if config.is_file() else []
+
+    def load(self, progress: Progress) -> None:
+        """Load what is not loaded yet. Raises KAdapterError as `KnowledgeModel.from_pretrained` does."""
+        shared = {}
+        for model in self.loaded.values():
+            if model.regime not in ("paper", "full"):  # these train the backbone
+                shared[model.backbone.name, model.backbone.revision] = model.backbone
+        for number, (name, folder) in enumerate(self._folders.items()):
+            progress(number / len(self._folders), f"loading {name}")
+            if name in self.loaded:
+                continue
+            config = artifact.read_config(folder / artifact.MODEL_CONFIG)
+            key = (config["backbone"]["name"], config["backbone"]["revision"])
+            own = bool(config["holds_backbone"])
+            model = KnowledgeModel.from_pretrained(folder, backbone=None if own else shared.get(key))
+            if not own:
+                shared[key] = model.backbone
+            self.loaded[name] = model
+
+    def tokenizer(self, name: str) -> Any:
+        """The tokenizer of a loaded model's backbone."""
+        backbone = self.loaded[name].backbone
+        key = (backbone.name, backbone.revision)
+        if key not in self._tokenizers:
+            self._tokenizers[key] = load_tokenizer(*key)
+        return self._tokenizers[key]
+
+    def answer(self, sentence: str, progress: Progress) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray], Any]]:
+        """Model -> (labels,) logits of a marked sentence, how each plugged adapter moves them, and what is decided."""
+        found = {}
+        for number, name in enumerate(self._names):
+            progress((number + 0.5) / len(self._names), f"asking {name}")
+            model = self.loaded[name]
+            with Plugs.of(model).lock:
+                logits, moves = asking.contributions(model, self.tokenizer(name), [sentence])
+            decided = np.asarray(model.task.decide(logits.numpy()))[0]
+            found[name] = (logits[0].numpy(), {slot: move[0].numpy() for slot, move in moves.items()}, decided)
+        return found
+
+
+class LiveBox(ipywidgets.VBox):
+    """A sentence to edit, its names to replace, adapters to toggle.
+
+    Args:
+        edited: called after every change of the sentence.
+        toggled: called with model, adapter and whether it shall be plugged.
+
+    Attributes:
+        sentence: the sentence, its mentions in brackets.
+        names: role -> the field of the name that stands there.
+        toggles: (model, adapter) -> its button.
+        k: how many labels to show.
+    """
+
+    def __init__(
+        self,
+        cases: Cases,
+        slots: Mapping[str, Sequence[str]],
+        edited: Callable[[], None],
+        toggled: Callable[[str, str, bool], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._cases, self._edited, self._toggled, self._failed, self._quiet = cases, edited, toggled, failed, False
+        self.sentence = ipywidgets.Textarea(
+            description="Sentence", rows=2, layout={"width": "100%"},
+            tooltip="Edit it: the subject (or mention) in [brackets], the object in {braces}",
+        )  # fmt: skip
+        self.names = {
+            role: ipywidgets.Combobox(
+                description=title, ensure_option=False, placeholder="a name", layout={"width": "300px"},
+                tooltip=f"Another name in place of the {role}; names of the data are offered",
+            )
+            for role, title in ROLES.items()
+        }  # fmt: skip
+        self.k = ipywidgets.BoundedIntText(
+            description="Labels", value=min(3, len(cases.labels)), min=1, max=len(cases.labels),
+            tooltip="How many labels of each model to show", layout={"width": "150px"},
+        )  # fmt: skip
+        self.reset = ipywidgets.Button(description="As in the data", icon="undo", tooltip="Undo every edit")
+        self.start = ipywidgets.Button(
+            description="Answer live", icon="play", tooltip="Load the models and show what each adapter adds"
+        )
+        self.toggles = {
+            (model, slot): ipywidgets.ToggleButton(
+                value=True, description=f"{slot} in {model}", icon="check", layout={"width": "auto"},
+                tooltip=f"Plug or unplug the adapter {slot} of the model {model}",
+            )
+            for model, own in slots.items() for slot in own
+        }  # fmt: skip
+        switches = [ipywidgets.HTML("Plugged adapters:"), *self.toggles.values()] if self.toggles else []
+        wrap = {"flex_flow": "row wrap"}
+        super().__init__(
+            [
+                self.sentence,
+                ipywidgets.HBox([*self.names.values(), self.k, self.reset, self.start], layout=wrap),
+                ipywidgets.HBox(switches, layout=wrap),
+            ]
+        )
+        self.sentence.observe(lambda _: self._read(), "value")
+        for role, field in self.names.items():
+            field.observe(lambda change, role=role: self._rename(role, change["new"]), "value")
+        for key, button in self.toggles.items():
+            button.observe(lambda change, key=key: self._toggle(key, change["new"]), "value")
+
+    def edit(self, marked: str) -> None:
+        """Take another sentence to be edited."""
+        self._quiet = True
+        self.sentence.value = marked
+        self._fill()
+        self._quiet = False
+
+    def set_toggle(self, model: str, slot: str, on: bool) -> None:
+        """Show whether an adapter is plugged; nothing is called."""
+        self._quiet = True
+        self._mark(self.toggles[model, slot], on)
+        self._quiet = False
+
+    def _read(self) -> None:
+        if not self._quiet:
+            self._quiet = True
+            self._fill()
+            self._quiet = False
+            self._edited()
+
+    def _fill(self) -> None:
+        """The fields of the names, as the sentence has them now; unreadable brackets leave them alone."""
+        try:
+            text, mentions = asking.read_marked(self.sentence.value)
+        except ValueError:
+            return  # said where the sentence is answered
+        for role, field in self.names.items():
+            start, end = mentions.get(role, (0, 0))
+            field.layout.display = "" if role in mentions else "none"
+            field.value = text[start:end]
+            field.options = tuple(self._cases.names(role))
+
+    def _rename(self, role: str, name: str) -> None:
+        if self._quiet:
+            return
+        self.names[role].options = tuple(self._cases.names(role, name))
+        if not name.strip():
+            return  # between two names
+        try:
+            changed = asking.replace_mention(self.sentence.value, role, name)
+        except ValueError as problem:
+            self._failed(style.message(problem))
+            return
+        self._quiet = True
+        self.sentence.value = changed
+        self._quiet = False
+        self._edited()
+
+    def _toggle(self, key: tuple[str, str], on: bool) -> None:
+        if not self._quiet:
+            self._mark(self.toggles[key], on)
+            self._toggled(*key, on)
+
+    @staticmethod
+    def _mark(button: ipywidgets.ToggleButton, on: bool) -> None:
+        button.value, button.icon = on, "check" if on else "times"

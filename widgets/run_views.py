@@ -1,0 +1,148 @@
+"""What `Runs` shows of runs as HTML and pictures: scores, learning curves, parameters that differ, confusions, the
+paper's rows, the preset."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import yaml
+
+from kadapter import figures, pictures, rendering, report
+from kadapter.cases import Cases
+from kadapter.errors import KAdapterError
+from kadapter.runs import GRAPH, Result, read_json
+from widgets import style
+
+Shown = tuple[str, go.Figure | None]  # HTML, and the picture below it
+CURVES = 8  # runs in one picture
+
+
+def scores(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
+    """Scores with intervals of the chosen fine-tuning runs, of all where none is chosen."""
+    rows = report.table(base, preset)
+    if rows.empty:
+        raise report.nothing(base, preset)
+    seeds = report.seed_scores(base, preset)
+    own = {(r.data["task"], r.data["regime"], r.data["model"]) for r in chosen if "model" in r.data}
+    if own:
+        keys = ["task", "regime", "model"]
+        rows, seeds = (f[[tuple(key) in own for key in f[keys].to_numpy()]] for f in (rows, seeds))
+    others = [r for r in chosen if "model" not in r.data and (r.path.parent.name == "pretrain" or not own)]
+    more = "".join(f"<li>{escape(r.id)}: {escape(headline(r))}</li>" for r in others)
+    html = rendering.styled(rows).set_table_attributes('class="kadapter-table"').to_html() if len(rows) else ""
+    return html + (f"<ul>{more}</ul>" if more else ""), figures.scores(rows, seeds)
+
+
+def curves(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
+    """Training curves of the chosen runs."""
+    histories = {name: log for run in chosen for name, log in _histories(run).items()}
+    if not histories:
+        raise KAdapterError("none of these runs has learning curves: choose runs of the stages pretrain and finetune")
+    shown = dict(list(histories.items())[:CURVES])
+    left = len(histories) - len(shown)
+    note = style.note(f"{left} more curves are not drawn: choose fewer runs") if left else ""
+    return note, figures.training(shown)
+
+
+def parameters(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
+    """The parameters that are not the same in all chosen runs; of one run, all."""
+    frame = differing(chosen)
+    if frame.empty:
+        return "<p>These runs have the same parameters, data and backbone.</p>", None
+    head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
+    body = "".join(
+        f"<tr><td>{escape(key)}</td>" + "".join(f"<td>{escape(_short(value))}</td>" for value in row) + "</tr>"
+        for key, row in zip(frame.index, frame.to_numpy().tolist(), strict=True)
+    )
+    return f'<table class="kadapter-table"><tr><th>parameter</th>{head}</tr>{body}</table>', None
+
+
+def confusions(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
+    """What the last of the chosen fine-tuning runs, in the order of model rows, answers otherwise than the first."""
+    own = sorted((r for r in chosen if "model" in r.data), key=lambda run: rendering.by_model(run.data["model"]))
+    if len(own) < 2:
+        raise KAdapterError("confusions need two runs of the stage finetune on the same task: choose them in the list")
+    cases = Cases.from_runs([own[0].path, own[-1].path])
+    if own[0].data["model"] == own[-1].data["model"]:
+        cases.models[:] = [own[0].id, own[-1].id]
+    return "", pictures.confusion_difference(cases, cases.models[1], cases.models[0])
+
+
+def paper(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
+    """Our scores beside the paper's."""
+    beside = report.beside_published(base, preset)
+    if beside.empty:
+        return "<p>No dataset of this preset is one of the paper's: nothing can stand beside its numbers.</p>", None
+    shown = beside.drop(columns="inside").rename(columns={"published": "paper", "ours": "ours, percent"})
+    return shown.style.hide(axis="index").format(precision=1, escape="html").set_table_attributes(
+        'class="kadapter-table"'
+    ).to_html(), None  # fmt: skip
+
+
+def preset_text(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
+    """The preset as its runs were made with it, else as its file says now."""
+    from kadapter import preset as presets
+
+    graph = read_json(base / preset / GRAPH) or {}
+    content = graph.get("preset") or presets.read(preset)
+    said = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    return f'<pre style="color: inherit; background: none; font-size: 12px" tabindex="0">{escape(said)}</pre>', None
+
+
+VIEWS = {
+    "Scores": scores,
+    "Learning curves": curves,
+    "Parameters that differ": parameters,
+    "Confusions": confusions,
+    "Beside the paper": paper,
+    "Preset": preset_text,
+}
+
+
+def headline(run: Result) -> str:
+    """The first number of a run's metrics, for a line in a list; "" without any."""
+    name, value = next(((k, v) for k, v in run.data.get("metrics", {}).items() if isinstance(v, int | float)), ("", 0))
+    share = name in ("f1", "accuracy", "uas", "micro_f1", "exact_match")
+    return f"{name} {100 * value:.1f}%" if share else f"{name} {value:g}" if name else ""
+
+
+def differing(chosen: Sequence[Result]) -> pd.DataFrame:
+    """A line for each parameter (`training.epochs`), the data's and the backbone's hash, whose value is not the same in
+    all runs; a column for each run. Of a single run, every parameter. "–" where a run has none."""
+    flat = {run.id: dict(_flat(run.data.get("parameters", {}))) for run in chosen}
+    for run in chosen:
+        flat[run.id] |= {key: str(run.data.get(key) or "–")[:12] for key in ("data_hash", "backbone_fingerprint")}
+    frame = pd.DataFrame(flat, dtype=object)
+    frame = frame.reindex(list(dict.fromkeys(key for values in flat.values() for key in values))).astype(object)
+    frame = frame.where(frame.notna(), "–")
+    if len(chosen) < 2:
+        return frame
+    return frame[
+        [len({json.dumps(v, sort_keys=True, default=str) for v in row}) > 1 for row in frame.to_numpy().tolist()]
+    ]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    lines = []
+    for key, value in values.items():
+        name = f"{above}{key}"
+        lines += _flat(value, f"{name}.") if isinstance(value, Mapping) and value else [(name, str(value))]
+    return lines
+
+
+def _histories(run: Result) -> dict[str, list]:
+    """Name -> log: of an adapter its own, of a fine-tuned model one for each seed."""
+    history = run.data.get("history") or []
+    if history and isinstance(history[0], list):
+        model = run.data["model"]
+        return {f"{model}, seed {s}, {run.path.name}": log for s, log in zip(run.data["seeds"], history, strict=True)}
+    return {run.path.name: history} if history else {}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
