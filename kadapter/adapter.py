@@ -100,6 +100,19 @@ class AdapterConfig:
         return asdict(self) | {"plug_layers": list(self.plug_layers)}
 
 
+class Dropout(nn.Dropout):
+    """Dropout whose mask, on a processor, costs 16 random bits an element: torch draws a number for each, one after
+    the other, which is a tenth of an adapter's step. The probability is rounded to a multiple of 2**-16."""
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        kept = round((1 - self.p) * 2**16)
+        if not self.training or x.device.type != "cpu" or not 0 < kept < 2**16:
+            return super().forward(x)
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits are random
+        bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+        return x * (bits < kept - 2**15).to(x.dtype).mul_(2**16 / kept)
+
+
 class TransformerLayer(nn.Module):
     """One post-norm BERT layer (Devlin et al., 2019) with fused attention."""
 
@@ -113,7 +126,7 @@ class TransformerLayer(nn.Module):
         self.output = nn.Linear(inner, width)
         self.output_norm = nn.LayerNorm(width, eps=eps)
         self.activation = ACT2FN[activation]
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: Float[Tensor, "batch tokens width"], mask: Bool[Tensor, "batch 1 1 tokens"] | None
@@ -123,11 +136,25 @@ class TransformerLayer(nn.Module):
             part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (batch, heads, tokens, width / heads)
             for part in (self.query, self.key, self.value)
         )
-        attended = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=self.dropout.p if self.training else 0.0
-        )
+        attended = self.attend(q, k, v, mask)
         x = self.attention_norm(x + self.dropout(self.attention_output(attended.transpose(1, 2).flatten(-2))))
         return self.output_norm(x + self.dropout(self.output(self.activation(self.intermediate(x)))))
+
+    def attend(
+        self,
+        q: Float[Tensor, "batch heads tokens size"],
+        k: Float[Tensor, "batch heads tokens size"],
+        v: Float[Tensor, "batch heads tokens size"],
+        mask: Bool[Tensor, "batch 1 1 tokens"] | None,
+    ) -> Float[Tensor, "batch heads tokens size"]:
+        """Fused attention. With dropout on a processor torch has no fused kernel: written out, with our dropout."""
+        dropout = self.dropout.p if self.training else 0.0
+        if not dropout or q.device.type != "cpu":
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (batch, heads, tokens, tokens)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return self.dropout(scores.softmax(-1)) @ v
 
 
 class AdapterLayer(nn.Module):

@@ -191,6 +191,28 @@ class Backbone(nn.Module):
         check_points(points, self.depth, self.name)
         return list(points)
 
+    @contextmanager
+    def in_bf16(self) -> Iterator[None]:
+        """Within the block a frozen backbone computes with bfloat16 copies of its linear layers' weights.
+
+        Autocast would make these copies anew in every pass; what it computes is the same. A weight that trains is left
+        to autocast. Meanwhile `fingerprint` is not that of the backbone.
+        """
+        kept = [
+            (p, p.data)
+            for module in self.model.modules()
+            if type(module) is nn.Linear
+            for p in (module.weight, module.bias)
+            if p is not None and not p.requires_grad and p.dtype == torch.float32
+        ]
+        try:
+            for p, data in kept:
+                p.data = data.bfloat16()
+            yield
+        finally:
+            for p, data in kept:
+                p.data = data
+
     def hidden_states(
         self,
         input_ids: Int[Tensor, "batch tokens"] | None = None,

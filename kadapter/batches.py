@@ -60,12 +60,19 @@ class Encoded:
     Attributes:
         columns: `input_ids` and the task's own columns, each a `Ragged` or an array with one row per example.
         pads: padding value of each ragged column.
-        key: hash of all contents; two equal keys are the same data.
-        states: optional `(indices) -> {"states" | "features": tensor}`, the precomputed part of each batch.
+        groups: where an example is several sequences (the answers to choose from, the paragraphs to read), the first
+            sequence of each example, and the number of sequences at the end: one entry more than there are examples.
+            Columns then have a row per sequence or a row per example, whichever their length says; as every example
+            has a sequence, the two cannot be confused.
+        aside: what no batch holds and predictions are made readable with: a value per example.
+        key: hash of all that batches are made of; two equal keys are the same data.
+        states: optional `(sequences) -> {"states" | "features": tensor}`, the precomputed part of each batch.
     """
 
     columns: dict[str, Ragged | np.ndarray]
     pads: dict[str, int]
+    groups: np.ndarray | None = None
+    aside: dict[str, list] = field(default_factory=dict, repr=False)
     key: str = ""
     states: object = field(default=None, repr=False)
 
@@ -77,30 +84,46 @@ class Encoded:
                 digest.update(name.encode())
                 for array in (column.values, column.offsets) if isinstance(column, Ragged) else (column,):
                     digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+            digest.update(b"" if self.groups is None else b"groups" + self.groups.tobytes())
             self.key = digest.hexdigest()
 
     def __len__(self) -> int:
-        return len(self.columns["input_ids"])
+        return len(self.columns["input_ids"]) if self.groups is None else len(self.groups) - 1
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each example."""
-        return self.columns["input_ids"].lengths
+        """Tokens of each example; of several sequences, the longest as many times as any example has sequences, so
+        that the padded size of a batch is never more than its longest example times its examples."""
+        lengths = self.columns["input_ids"].lengths
+        if self.groups is None:
+            return lengths
+        return np.maximum.reduceat(lengths, self.groups[:-1]) * np.diff(self.groups).max()
+
+    def batches(self, batch_size: int, seed: int, tokens: int = 0) -> "LengthBatches":
+        """The order in which training takes these examples: `batch_size`, or padded `tokens`, at a time."""
+        return LengthBatches(self.lengths, batch_size, seed, tokens=tokens)
 
     def __getitems__(self, indices: Sequence[int] | np.ndarray) -> dict[str, Tensor]:
-        """One batch: every column of these examples, padded on the right, and `attention_mask`."""
-        chosen = np.asarray(indices)
+        """One batch: every column of these examples, padded on the right, and `attention_mask`. Where an example is
+        several sequences, all of them, and `group`: whose each is, counted within the batch."""
+        chosen = sequences = np.asarray(indices)
         batch: dict[str, Tensor] = {}
+        if self.groups is not None:
+            counts = self.groups[chosen + 1] - self.groups[chosen]
+            before = np.cumsum(counts) - counts
+            sequences = np.arange(counts.sum()) + np.repeat(self.groups[chosen] - before, counts)
+            batch["group"] = torch.from_numpy(np.repeat(np.arange(len(chosen)), counts))
         for name, column in self.columns.items():
+            rows = sequences if len(column) == len(self.columns["input_ids"]) else chosen
             if isinstance(column, Ragged):
-                values, real = column.take(chosen, self.pads[name])
+                values, real = column.take(rows, self.pads[name])
                 batch[name] = torch.from_numpy(values)
                 if name == "input_ids":
                     batch["attention_mask"] = torch.from_numpy(real.astype(np.int64))
             else:
-                batch[name] = torch.from_numpy(column[chosen])
+                batch[name] = torch.from_numpy(column[rows])
         if self.states is not None:
-            batch |= self.states(chosen)
+            batch |= self.states(sequences)
         return batch
 
 
@@ -116,20 +139,31 @@ def encode(task: Task, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, pro
         for name, values in task.encode(tokenizer, dataset[start : start + ENCODE_CHUNK]).items():
             columns.setdefault(name, []).extend(values)
     ragged = {"input_ids": tokenizer.pad_token_id, **task.pads}
-    return Encoded({n: Ragged.of(v) if n in ragged else np.asarray(v) for n, v in columns.items()}, ragged)
+    groups = np.concatenate([[0], np.cumsum(columns.pop("sequences"))]) if "sequences" in columns else None
+    aside = {name: columns.pop(name) for name in task.aside}
+    return Encoded(
+        {n: Ragged.of(v) if n in ragged else np.asarray(v) for n, v in columns.items()}, ragged, groups, aside
+    )
 
 
 class LengthBatches:
-    """Batch sampler: shuffled batches of `batch_size` examples of similar length.
+    """Batch sampler: shuffled batches of examples of similar length, in a new order each epoch that depends on `seed`
+    and the epoch alone.
 
-    Examples are shuffled, then sorted by length within pools of 50 batches, then the batches are shuffled: little
-    padding, and a new order each epoch that depends on `seed` and the epoch alone.
+    Batches of `batch_size`: examples are shuffled, then sorted by length within pools of 50 batches, then the batches
+    are shuffled. Batches of at most `tokens` padded tokens (one longer example stands alone): examples are sorted by
+    length, those of equal length in a random order, and cut where the budget is full, so that every epoch has as many
+    batches; then the batches are shuffled.
     """
 
     POOL = 50
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, shuffle: bool = True) -> None:
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, shuffle: bool = True, tokens: int = 0) -> None:
         self.lengths, self.batch_size, self.seed, self.shuffle, self.epoch = lengths, batch_size, seed, shuffle, 0
+        self.cuts = range(0, len(lengths), batch_size)
+        if tokens:
+            self.cuts = token_cuts(np.sort(lengths), tokens)
+            self.batch_size = None  # they differ
         self.drop_last = False
         self.sampler = self  # accelerate looks here for set_epoch
 
@@ -138,18 +172,29 @@ class LengthBatches:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return len(self.cuts)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.argsort(self.lengths, kind="stable")
         if self.shuffle:
             rng = np.random.default_rng((self.seed, self.epoch))
             order = rng.permutation(len(self.lengths))
-            pool = self.POOL * self.batch_size
+            pool = len(order) if self.batch_size is None else self.POOL * self.batch_size
             order = np.concatenate(
                 [p[np.argsort(self.lengths[p], kind="stable")] for p in np.split(order, range(pool, len(order), pool))]
             )
-        batches = [order[i : i + self.batch_size].tolist() for i in range(0, len(order), self.batch_size)]
+        batches = [batch.tolist() for batch in np.split(order, self.cuts[1:])]
         if self.shuffle:
             batches = [batches[i] for i in rng.permutation(len(batches))]
         return iter(batches)
+
+
+def token_cuts(lengths: np.ndarray, budget: int) -> list[int]:
+    """Where batches begin in ascending lengths so that none has more than `budget` padded tokens; one longer example
+    stands alone."""
+    cuts, start = [0], 0
+    for place, length in enumerate(lengths.tolist()):
+        if place > start and length * (place + 1 - start) > budget:
+            cuts.append(place)
+            start = place
+    return cuts

@@ -1,24 +1,27 @@
 """The frozen backbone's hidden states, computed once and memory-mapped: ragged, without padding, only at the points
 that are read."""
 
+import copy
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from kadapter.artifact import writing
 from kadapter.backbone import fingerprint
-from kadapter.batches import Encoded, Ragged
+from kadapter.batches import Encoded, Ragged, token_cuts
 from kadapter.errors import KAdapterError
+from kadapter.memory import kept_memory
 from kadapter.model import KnowledgeModel
 
 STORE_VERSION = 1
@@ -36,20 +39,19 @@ def token_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
     """Indices in batches of similar length whose padded size stays within `budget` tokens (one longer example stands
     alone)."""
     order = np.argsort(lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and lengths[order[stop]] * (stop + 1 - start) <= budget:
-            stop += 1
-        yield order[start:stop]
-        start = stop
+    yield from np.split(order, token_cuts(lengths[order], budget)[1:])
+
+
+class NoRoom(KAdapterError):
+    """A store that the disk does not hold."""
 
 
 class FeatureStore:
     """Hidden states of encoded examples on disk, shape (points, tokens, hidden).
 
-    Called with example indices, it gives `{kind: (points, batch, tokens, hidden)}`, each batch copied once out of the
-    memory map; rows at padding hold the example's first state and are masked by every reader.
+    Called with the indices of sequences (an example is one, unless `Encoded.groups` says more), it gives `{kind:
+    (points, batch, tokens, hidden)}`, each batch copied once out of the memory map; rows at padding hold the sequence's
+    first state and are masked by every reader.
 
     The folder's name is the hash of everything the contents depend on: the backbone's fingerprint (for `features` the
     adapters' too), the encoded tokens, points, dtype and layout version. A folder is written under another name and
@@ -68,6 +70,7 @@ class FeatureStore:
                 f"{folder / DATA} has {found} bytes; expected {expected}: remove the folder to have it built again"
             )
         self.offsets = np.load(folder / "offsets.npy")
+        self.rows = list(range(self.shape[0]))  # the points that are read
         self.data = torch.from_file(str(folder / DATA), shared=False, size=int(np.prod(self.shape)), dtype=dtype).view(
             self.shape
         )
@@ -78,10 +81,16 @@ class FeatureStore:
         rows = torch.from_numpy(
             np.where(columns < lengths[:, None], starts[:, None] + columns, starts[:, None]).reshape(-1)
         )
-        out = torch.empty(self.shape[0], len(rows), self.shape[2], dtype=self.data.dtype)
-        for point in range(self.shape[0]):
-            torch.index_select(self.data[point], 0, rows, out=out[point])
-        return {self.kind: out.view(self.shape[0], len(indices), len(columns), self.shape[2])}
+        out = torch.empty(len(self.rows), len(rows), self.shape[2], dtype=self.data.dtype)
+        for place, point in enumerate(self.rows):
+            torch.index_select(self.data[point], 0, rows, out=out[place])
+        return {self.kind: out.view(len(self.rows), len(indices), len(columns), self.shape[2])}
+
+    def at(self, rows: Sequence[int]) -> "FeatureStore":
+        """The same store, of which only these of its points are read."""
+        other = copy.copy(self)
+        other.rows = list(rows)
+        return other
 
     @property
     def nbytes(self) -> int:
@@ -92,7 +101,7 @@ class FeatureStore:
 def size_of(model: KnowledgeModel, encoded: Encoded, kind: str, dtype: torch.dtype) -> int:
     """Bytes that a store would take, before building it."""
     points = len(model.points) if kind == "states" else 1 + len(model.slots)
-    return int(encoded.lengths.sum()) * points * model.backbone.hidden_size * dtype.itemsize
+    return int(encoded.columns["input_ids"].offsets[-1]) * points * model.backbone.hidden_size * dtype.itemsize
 
 
 def open_store(
@@ -151,6 +160,44 @@ def _trim(root: Path, keep: Path) -> None:
             shutil.rmtree(meta.parent, ignore_errors=True)
 
 
+def stores(root: Path | None = None) -> list[dict]:
+    """One row per store: folder, backbone, kind, points or adapters, dtype, tokens, bytes, and when it was last opened
+    (seconds since 1970); the last opened first."""
+    rows = []
+    for path in (root or cache_root()).glob(f"*/{META}"):
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        row = {key: meta.get(key) for key in ("backbone", "kind", "points", "adapters", "dtype")}
+        size = sum(file.stat().st_size for file in path.parent.iterdir())
+        rows.append(
+            {"folder": path.parent, **row, "tokens": meta["shape"][1], "bytes": size, "used": path.stat().st_mtime}
+        )
+    return sorted(rows, key=lambda row: row["used"], reverse=True)
+
+
+def clear(root: Path | None = None) -> tuple[int, int]:
+    """Remove every store; how many, and their bytes. One that is being written is left; who reads one keeps it
+    mapped."""
+    count = freed = 0
+    for row in stores(root):
+        folder = row["folder"]
+        try:
+            with FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0):
+                shutil.rmtree(folder)
+        except Timeout:
+            continue
+        count, freed = count + 1, freed + row["bytes"]
+    return count, freed
+
+
+def gigabytes(size: float | int) -> str:
+    """A number of bytes for people.
+
+    >>> gigabytes(1.26e9), gigabytes(3400)
+    ('1.3 GB', '0.0034 MB')
+    """
+    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
+
+
 @torch.no_grad()
 def _build(
     model: KnowledgeModel,
@@ -170,26 +217,27 @@ def _build(
     needed = int(np.prod(shape)) * dtype.itemsize
     free = shutil.disk_usage(folder).free
     if needed > 0.9 * free:
-        raise KAdapterError(
+        raise NoRoom(
             f"{folder.parent}: a store of {needed / 1e9:.1f} GB "
             f"does not fit in {free / 1e9:.1f} GB: train with store=False"
         )
     data = torch.from_file(str(folder / DATA), shared=True, size=int(np.prod(shape)), dtype=dtype).view(shape)
     device = next(model.backbone.parameters()).device
-    plain = Encoded({"input_ids": tokens}, encoded.pads, key=encoded.key)
+    plain = Encoded({"input_ids": tokens}, encoded.pads, key=encoded.key)  # sequences, whatever example they are of
     training = model.training
     model.eval()
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
     bar = tqdm(
         total=shape[1],
-        desc=f"{kind} of {model.backbone.name}",
+        desc=f"{kind} of {model.backbone.name}, {gigabytes(needed)}",
         unit="tok",
         unit_scale=True,
         leave=False,
         disable=not progress,
     )
-    with bar, autocast:
-        for chosen in token_batches(encoded.lengths, batch_tokens):
+    in_bf16 = model.backbone.in_bf16() if dtype == torch.bfloat16 else nullcontext()
+    with bar, autocast, in_bf16, kept_memory():
+        for chosen in token_batches(plain.lengths, batch_tokens):
             batch = {k: v.to(device) for k, v in plain.__getitems__(chosen).items()}
             states = model.backbone.hidden_states(**batch, points=model.points)
             if kind == "features":
@@ -201,5 +249,12 @@ def _build(
     model.train(training)
     del data  # unmaps, so that the file is whole before the rename
     np.save(folder / "offsets.npy", tokens.offsets)
-    meta = {"kind": kind, "shape": shape, "dtype": str(dtype).removeprefix("torch."), "backbone": model.backbone.name}
+    meta = {
+        "kind": kind,
+        "shape": shape,
+        "dtype": str(dtype).removeprefix("torch."),
+        "backbone": model.backbone.name,
+        "points": model.points if kind == "states" else [],
+        "adapters": list(model.adapters) if kind == "features" else [],
+    }
     (folder / META).write_text(json.dumps(meta) + "\n", encoding="utf-8")

@@ -9,19 +9,18 @@ import os
 import platform
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
-from kadapter import errors, runs
+from kadapter import errors, runs, stage_process
 from kadapter.errors import KAdapterError
 from kadapter.graph import Stage, graph, keys
 
@@ -32,7 +31,7 @@ class _Child:
 
     stage: Stage
     folder: Path
-    process: subprocess.Popen
+    process: BaseProcess
     started: float
 
 
@@ -95,9 +94,10 @@ class Pipeline:
                         done.add(stage.id)
                         waiting.remove(stage)
                     elif len(self.children) < self.jobs:
-                        self.children.append(self._start(stage))
+                        with _uninterrupted():
+                            self.children.append(self._start(stage))
                         waiting.remove(stage)
-                for child in [c for c in self.children if c.process.poll() is not None]:
+                for child in [c for c in self.children if c.process.exitcode is not None]:
                     self.children.remove(child)
                     self._finish(child)
                     done.add(child.stage.id)
@@ -118,18 +118,13 @@ class Pipeline:
             **{name: self._folders(ids) for name, ids in stage.inputs.items()},
             "out": str(self._staged(folder, stage)),
         }
-        (folder / "parameters.yaml").write_text(yaml.safe_dump(parameters), encoding="utf-8")
-        command = [sys.executable, "-m", "papermill", self.notebooks / stage.notebook, folder / "notebook.ipynb"]
-        command += ["--parameters_file", folder / "parameters.yaml", "--kernel", "python3", "--no-progress-bar"]
-        with (folder / "log").open("w") as log:
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment(),
-                start_new_session=True,  # Ctrl-C reaches this process alone, which stops the others in order
-            )
+        process = stage_process.start(
+            self.notebooks / stage.notebook,
+            folder / "notebook.ipynb",
+            parameters,
+            folder / "log",
+            self._environment(),
+        )
         self._say(stage, "...")
         return _Child(stage, folder, process, time.monotonic())
 
@@ -158,7 +153,7 @@ class Pipeline:
         run = self._staged(child.folder, stage)
         failed = final.with_name(f"{final.name}.failed.ipynb")
         notebook = child.folder / "notebook.ipynb"
-        reason = None if child.process.returncode == 0 else _reason(notebook, child.folder / "log")
+        reason = None if child.process.exitcode == 0 else _reason(notebook, child.folder / "log")
         if reason is None and not (run / runs.RESULT).is_file():
             reason = f"{stage.notebook} left no run in `out`: it ends with kadapter.runs' finish()"
         seconds = time.monotonic() - child.started
@@ -199,11 +194,10 @@ class Pipeline:
                 tree = psutil.Process(child.process.pid).children(recursive=True)
             except psutil.NoSuchProcess:
                 tree = []
-            try:
-                child.process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
+            child.process.join(timeout=10)
+            if child.process.exitcode is None:
                 child.process.kill()
-                child.process.wait()
+                child.process.join()
             for process in tree:
                 if process.is_running():
                     process.kill()
@@ -214,6 +208,24 @@ class Pipeline:
         place = self.stages.index(stage) + 1
         width = max(len(s.id) for s in self.stages)
         self.tell(f"[{place:{len(str(len(self.stages)))}}/{len(self.stages)}] {stage.id:{width}}  {text}".rstrip())
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A Ctrl-C or SIGTERM within the block takes effect at its end: no process that is being started is lost."""
+    if threading.current_thread() is not threading.main_thread():  # signals go to that one
+        yield
+        return
+    caught: list[int] = []
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
+    former = {n: signal.signal(n, lambda number, frame: caught.append(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    if caught:
+        os.kill(os.getpid(), caught[0])
 
 
 def default_jobs() -> int:

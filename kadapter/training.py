@@ -1,24 +1,27 @@
 """fit(): Hugging Face Trainer over any part of a KnowledgeModel. Every stage trains through here; only the regime
 differs."""
 
-import json
+import gc
 import shutil
-from dataclasses import asdict, dataclass, field, fields
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_callback import PrinterCallback
+from torch import nn
+from tqdm.auto import tqdm
+from transformers import TrainerCallback, TrainingArguments, set_seed
 
-from kadapter.artifact import read_weights, write_weights
-from kadapter.batches import Encoded, LengthBatches
+from kadapter.batches import Encoded
 from kadapter.errors import KAdapterError, unknown
-from kadapter.evaluation import predict
-from kadapter.features import open_store, size_of
+from kadapter.features import NoRoom, gigabytes, open_store, size_of
+from kadapter.memory import kept_memory
 from kadapter.model import KnowledgeModel
+from kadapter.trainer import BatchTrainer, Fit, Together, optimizer
 
-BEST_WEIGHTS, BEST_SCORES = "best.safetensors", "best.json"  # in each checkpoint, so that resuming keeps the best epoch
+FROZEN = ("adapter", "frozen")  # regimes that leave the backbone as it is
 STORE_LIMIT = 64e9  # bytes; store="auto" streams beyond it
 
 
@@ -30,6 +33,7 @@ class Settings:
         regime: the parts that train (`kadapter.model.REGIMES`).
         epochs, batch_size (examples), learning_rate, weight_decay, max_grad_norm, gradient_accumulation: as usual
         (AdamW).
+        batch_tokens: padded tokens in a batch, instead of a number of examples; 0 for `batch_size` examples.
         head_rate: the learning rate of fusion and head as a multiple of `learning_rate`. Below 1, knowledge goes into
             the adapter rather than into the head that is thrown away.
         warmup_steps: optimiser steps of linear warm-up; the rate then falls linearly to 0.
@@ -45,6 +49,7 @@ class Settings:
     regime: str = "adapter"
     epochs: int = 3
     batch_size: int = 32
+    batch_tokens: int = 0
     learning_rate: float = 1e-3
     head_rate: float = 1.0
     weight_decay: float = 0.0
@@ -89,16 +94,6 @@ class Settings:
         return asdict(self)
 
 
-@dataclass
-class Fit:
-    """What training left: the Trainer's log, the dev scores of the kept epoch, and that epoch."""
-
-    history: list[dict] = field(default_factory=list)
-    best: dict[str, float] = field(default_factory=dict)
-    best_epoch: float | None = None
-    seconds: float = 0.0
-
-
 def best_device() -> torch.device:
     """Where training runs: the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -110,6 +105,11 @@ def computes_bf16(settings: Settings, device: torch.device) -> bool:
         return bool(settings.bf16)
     if settings.regime == "frozen":  # a few linear layers: casting costs more than it saves
         return False
+    return has_bf16(device)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies matrices of bfloat16 by itself."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -119,134 +119,112 @@ def attach_store(
     model: KnowledgeModel, encoded: Encoded, settings: Settings, bf16: bool, root: Path | None = None
 ) -> Encoded:
     """The examples with their frozen part precomputed where the settings want it, else (or if it is already) as they
-    are."""
+    are.
+
+    The progress bar of a store being written tells its size. `store="auto"` tells (on stderr) what does not fit.
+    """
     if encoded.states is not None or settings.regime not in ("adapter", "frozen") or settings.store is False:
         return encoded
     kind = "states" if settings.regime == "adapter" else "features"
+    if settings.bf16 == "auto":  # also where the few layers that train do not compute in it
+        bf16 = has_bf16(next(model.parameters()).device)
     dtype = torch.bfloat16 if bf16 else torch.float32
     if settings.store == "auto":
         reads_padding = any(not a.config.mask_padding for a in model.adapters.values())
-        if reads_padding or settings.epochs < 2 or size_of(model, encoded, kind, dtype) > STORE_LIMIT:
+        if reads_padding or settings.epochs < 2:
             return encoded
-    store = open_store(model, encoded, kind, dtype, root)
-    return Encoded(encoded.columns, encoded.pads, encoded.key, store)
-
-
-class _Trainer(Trainer):
-    """Trainer with our batches, our dev scores, and checkpoints that hold only what trains."""
-
-    def __init__(self, *args, dev: Encoded | None, fitted: Fit, use_bf16: bool, settings: Settings, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.dev, self.fitted, self.use_bf16, self.settings = dev, fitted, use_bf16, settings
-        self.best_state: dict[str, torch.Tensor] = {}
-
-    def get_train_dataloader(self) -> DataLoader:
-        batches = LengthBatches(self.train_dataset.lengths, self.args.per_device_train_batch_size, self.settings.seed)
-        loader = DataLoader(
-            self.train_dataset,
-            batch_sampler=batches,
-            collate_fn=lambda batch: batch,
-            pin_memory=self.args.device.type == "cuda",
-        )
-        return self.accelerator.prepare(loader)
-
-    def evaluate(self, *args, metric_key_prefix: str = "eval", **kwargs) -> dict[str, float]:
-        predictions = predict(self.model, self.dev, bf16=self.use_bf16)
-        scores = {f"{metric_key_prefix}_{k}": v for k, v in (predictions.scores | {"loss": predictions.loss}).items()}
-        self.log(dict(scores))
-        primary = scores[f"{metric_key_prefix}_{predictions.metric.primary}"]
-        # With equal scores the lower loss wins: tiny dev sets tie often.
-        rank = (primary, -predictions.loss)
-        former = self.fitted.best.get("rank")
-        if self.settings.select == "last" or former is None or rank > tuple(former):
-            self.fitted.best = scores | {"rank": rank}
-            self.fitted.best_epoch = self.state.epoch
-            self.best_state = {
-                n: p.detach().to("cpu", copy=True) for n, p in self.model.named_parameters() if p.requires_grad
-            }
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
-        return scores
-
-    def _save(self, output_dir=None, state_dict=None) -> None:
-        trained = {n for n, p in self.model.named_parameters() if p.requires_grad}
-        state = self.model.state_dict() if state_dict is None else state_dict
-        super()._save(output_dir, {n: t for n, t in state.items() if n in trained})
-        if self.best_state:
-            write_weights(self.best_state, Path(output_dir) / BEST_WEIGHTS)
-            best = {"best": self.fitted.best, "epoch": self.fitted.best_epoch}
-            (Path(output_dir) / BEST_SCORES).write_text(json.dumps(best), encoding="utf-8")
-
-    def _issue_warnings_after_load(self, load_result) -> None:
-        """A checkpoint lacks the frozen parts by design."""
-
-
-def _optimizer(model: KnowledgeModel, settings: Settings) -> torch.optim.AdamW:
-    """AdamW in groups: fusion and head at their own rate; no weight decay on biases and norms, as usual."""
-    groups = {}
-    for name, p in model.named_parameters():
-        if p.requires_grad:
-            rate = settings.head_rate if name.split(".")[0] in ("fusion", "head") else 1.0
-            groups.setdefault((rate, p.ndim > 1), []).append(p)
-    return torch.optim.AdamW(
-        [
-            {"params": params, "lr": rate * settings.learning_rate, "weight_decay": settings.weight_decay * decays}
-            for (rate, decays), params in groups.items()
-        ],
-        fused=True,
-    )
-
-
-class _Quiet(TrainerCallback):
-    """Collects the log instead of printing it."""
-
-    def __init__(self, fitted: Fit) -> None:
-        self.fitted = fitted
-
-    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
-        self.fitted.history.append({"step": state.global_step, "epoch": state.epoch, **(logs or {})})
+    size = size_of(model, encoded, kind, dtype)
+    try:
+        if settings.store == "auto" and size > STORE_LIMIT:
+            raise NoRoom(f"a store of {gigabytes(size)} is more than {gigabytes(STORE_LIMIT)}")
+        return replace(encoded, states=open_store(model, encoded, kind, dtype, root))
+    except NoRoom as error:
+        if settings.store != "auto":
+            raise
+        tqdm.write(f"kadapter: {error}; {kind} are computed anew in every epoch", file=sys.stderr)
+        return encoded
 
 
 def fit(
-    model: KnowledgeModel,
-    train: Encoded,
+    model: nn.Module,
+    train: object,
     dev: Encoded | None,
     settings: Settings,
     out: str | Path,
     resume: bool = False,
     progress: bool = True,
     cache: Path | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Fit:
     """Train the parts of a model that `settings.regime` names, in place.
 
     Args:
+        model: a `KnowledgeModel` with a head (or what behaves as one).
+        train: `Encoded`, or another dataset that gives batches to `__getitems__` and their order to `batches`.
         dev: scored after every epoch; with `select="best"` the model ends with the weights of the best epoch.
         out: folder for checkpoints (only written to with `settings.checkpoints`).
         resume: go on from the last checkpoint in `out`; KAdapterError if there is none.
         cache: root of the feature stores; None for the default.
+        callbacks: told of every step and epoch, e.g. to draw curves while it trains.
 
     Raises KAdapterError if the model has no head.
     """
-    if model.task is None:
-        raise KAdapterError("the model has no head to train: call set_task() first")
+    return fit_together({"model": model}, train, dev, settings, out, resume, progress, cache, callbacks)["model"]
+
+
+def fit_together(
+    models: Mapping[str, nn.Module],
+    train: object,
+    dev: Encoded | None,
+    settings: Settings,
+    out: str | Path,
+    resume: bool = False,
+    progress: bool = True,
+    cache: Path | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, Fit]:
+    """Train several models on the same examples at once, as `fit` trains one: seeds, or adapters of other sizes.
+
+    The backbone's states are computed (or read) once a batch for all; each model has its own loss, its own clipping
+    and its own best epoch, and ends as if it had been trained alone in this order of examples. Dropout masks come from
+    one stream of random numbers, so that they differ from those of a model trained alone.
+
+    Args:
+        models: name -> model; several must share one backbone object, and a regime that keeps it frozen.
+        train, dev, settings, out, resume, progress, cache, callbacks: as for `fit`.
+
+    Raises KAdapterError for a model without a head, and for several models that cannot share a backbone.
+    """
+    for name, model in models.items():
+        if model.task is None:
+            which = "the model" if len(models) == 1 else f"the model {name!r}"
+            raise KAdapterError(f"{which} has no head to train: call set_task() first")
+    if len(models) > 1 and settings.regime not in ("adapter", "frozen"):
+        raise KAdapterError(
+            f"regime {settings.regime!r} trains the backbone, which several models cannot share: fit them one by one"
+        )
     out = Path(out)
     checkpoints = out / "checkpoints"
     if resume and not any(checkpoints.glob("checkpoint-*")):
         raise KAdapterError(f"{checkpoints} holds no checkpoint to resume from: train with checkpoints=True first")
     set_seed(settings.seed)
-    model.train_only(settings.regime)
     device = best_device()
-    model.to(device)
     bf16 = computes_bf16(settings, device)
-    train = attach_store(model, train, settings, bf16, cache)
-    dev = None if dev is None else attach_store(model, dev, settings, bf16, cache)
-    steps = -(-len(train) // settings.batch_size) // settings.gradient_accumulation * settings.epochs
+    for model in models.values():
+        model.to(device)
+    train, dev = (None if e is None else _attach(models, e, settings, bf16, cache) for e in (train, dev))
+    for model in models.values():
+        model.train_only(settings.regime)
+    together = Together(models)
+    order = train.batches(settings.batch_size, settings.seed, settings.batch_tokens)
+    steps = len(order) // settings.gradient_accumulation * settings.epochs
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=settings.batch_size,
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
+        max_grad_norm=0.0,  # the trainer clips each model's gradients by themselves
         gradient_accumulation_steps=settings.gradient_accumulation,
         warmup_steps=settings.warmup_steps or int(settings.warmup_ratio * steps),
         bf16=bf16,
@@ -260,43 +238,72 @@ def fit(
         disable_tqdm=not progress,
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
+        accelerator_config={"non_blocking": device.type == "cuda"},
     )
-    fitted = Fit()
-    trainer = _Trainer(
-        model,
+    if settings.batch_tokens and arguments.world_size > 1:
+        raise KAdapterError("batch_tokens makes batches for one process: set batch_size to train in several")
+    fits = {name: Fit() for name in models}
+    trainer = BatchTrainer(
+        together,
         arguments,
         train_dataset=train,
         eval_dataset=dev,
-        callbacks=[_Quiet(fitted)],
-        dev=dev,
-        fitted=fitted,
-        use_bf16=bf16,
-        settings=settings,
-        optimizers=(_optimizer(model, settings), None),
+        dev={} if dev is None else {name: _own(model, dev, together) for name, model in models.items()},
+        fits=fits,
+        order=order,
+        bf16=bf16,
+        select=settings.select,
+        clip=settings.max_grad_norm,
+        callbacks=callbacks,
+        optimizers=(optimizer(together, settings.learning_rate, settings.head_rate, settings.weight_decay), None),
     )
-    trainer.remove_callback(PrinterCallback)
+    last = None
     if resume:
         last = max(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]))
-        if (last / BEST_SCORES).exists():
-            kept = json.loads((last / BEST_SCORES).read_text(encoding="utf-8"))
-            trainer.best_state, fitted.best, fitted.best_epoch = (
-                read_weights(last / BEST_WEIGHTS),
-                kept["best"],
-                kept["epoch"],
-            )
-        result = trainer.train(resume_from_checkpoint=str(last))
+        trainer.read_best(last)
     else:
         shutil.rmtree(checkpoints, ignore_errors=True)
-        result = trainer.train()
-    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # else its forward would stay under autocast
-    fitted.seconds = result.metrics["train_runtime"]
-    fitted.best.pop("rank", None)
-    if trainer.best_state and settings.select == "best":
-        own = dict(model.named_parameters())
-        with torch.no_grad():
-            for name, value in trainer.best_state.items():
-                own[name].copy_(value)
+    frozen = (m.backbone.in_bf16() for m in list(models.values())[:1] if bf16 and settings.regime in FROZEN)
+    with kept_memory(), ExitStack() as stack:
+        for each in frozen:
+            stack.enter_context(each)
+        gc.freeze()  # Trainer collects garbage before it starts: not among all modules ever imported
+        try:
+            result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        finally:
+            gc.unfreeze()
+            trainer.accelerator.unwrap_model(together, keep_fp32_wrapper=False)  # else forward stays under autocast
+    if settings.select == "best":
+        trainer.take_best()
     if not settings.checkpoints:
         shutil.rmtree(checkpoints, ignore_errors=True)
-    model.eval()
-    return fitted
+    for name, model in models.items():
+        fits[name].seconds = result.metrics["train_runtime"]
+        fits[name].best.pop("rank", None)
+        model.eval()
+    return fits
+
+
+def _attach(
+    models: Mapping[str, nn.Module], encoded: object, settings: Settings, bf16: bool, root: Path | None
+) -> object:
+    """`attach_store` for several models: the states that any of them reads."""
+    first = next(iter(models.values()))
+    if encoded.states is not None or settings.regime not in FROZEN:
+        return encoded
+    if settings.regime == "frozen" and all(_same(m.adapters, first.adapters) for m in models.values()):
+        return attach_store(first, encoded, settings, bf16, root)
+    adapters = {f"{name}-{a}": adapter for name, model in models.items() for a, adapter in model.adapters.items()}
+    union = first if len(models) == 1 else KnowledgeModel(first.backbone, adapters=adapters)
+    return attach_store(union, encoded, replace(settings, regime="adapter"), bf16, root)
+
+
+def _same(one: nn.ModuleDict, other: nn.ModuleDict) -> bool:
+    return list(one) == list(other) and all(one[name] is other[name] for name in one)
+
+
+def _own(model: nn.Module, dev: Encoded, together: Together) -> Encoded:
+    """The dev examples with the stored states that one of several models reads."""
+    if dev.states is None or dev.states.kind != "states" or model.points == together.points:
+        return dev
+    return replace(dev, states=dev.states.at([together.points.index(p) for p in model.points]))

@@ -24,7 +24,8 @@ FAST = {"bf16": False, "batch_size": 8, "learning_rate": 5e-3}
 
 def build(folder, name="relation", **sizes):
     make, labels = TASKS[name]
-    task = catalog.task(name, labels=labels, max_length=32)
+    pooling = {} if name == "dependency" else {"pooling": "mean"}  # markers of a random BERT are learned by luck
+    task = catalog.task(name, labels=labels, max_length=32, **pooling)
     model = KnowledgeModel(Backbone(folder), adapters={"F": build_adapter(tiny.sizes(**sizes))}, task=task)
     return model, encode(task, load_tokenizer(folder), make())
 
@@ -32,7 +33,7 @@ def build(folder, name="relation", **sizes):
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("regime", ["adapter", "full"])
 def test_every_task_is_learned(tiny_folder, tmp_path, name, regime):
-    model, encoded = build(tiny_folder, name)
+    model, encoded = build(tiny_folder, name, dropout=0.0)  # with it, so few examples are learned by luck
     before = predict(model, encoded).loss
     # An adapter beside a random BERT needs many steps; the whole BERT smaller ones.
     epochs, rate = (80, 1e-2) if regime == "adapter" else (25, 1e-3)
@@ -56,7 +57,7 @@ def test_same_seed_same_result(tiny_folder, tmp_path):
 
 
 def test_resume_ends_where_an_uninterrupted_run_ends(tiny_folder, tmp_path, monkeypatch):
-    import kadapter.training as training
+    import kadapter.trainer as training
 
     settings = Settings(epochs=4, checkpoints=True, select="best", **FAST)
     model, encoded = build(tiny_folder)
