@@ -19,14 +19,17 @@ from kadapter.formats import (
     fewrel,
     figer_gold,
     files,
+    lama,
     opennre,
     openqa,
     redocred,
     rows,
     schemas,
     semeval,
+    squad,
     tacred,
     trex_rc,
+    triples,
 )
 
 TREX = [
@@ -127,6 +130,54 @@ OPENQA_JSON = (
     '{"question": ["who"], "document": ["one", "two", "three", "four", "five"]}, '
     '{"question": "who", "document": "one two three four five six"}]\n[]\n'
 )
+SQUAD = {
+    "version": 1.1,
+    "data": [
+        {
+            "title": "Ada",
+            "paragraphs": [
+                {
+                    "context": "Ada met London.",
+                    "qas": [
+                        {
+                            "id": "a1", "question": " Whom did Ada meet?",
+                            "answers": [{"text": "London", "answer_start": 8}, {"text": "London", "answer_start": 8}],
+                        }
+                    ],
+                },
+                {"context": "Nobody knows.", "qas": [{"id": "a2", "question": "When?", "is_impossible": True}]},
+            ],
+        },
+        {"title": "empty", "paragraphs": []},
+        {
+            "title": "Oslo",
+            "paragraphs": [
+                {"context": "é", "qas": [{"id": "b", "question": "?", "answers": [{"text": "é", "answer_start": 0}]}]}
+            ],
+        },
+    ],
+    "note": [1, {"a": "]"}],
+}  # fmt: skip
+LAMA = [
+    {
+        "uuid": "6a9d", "obj_uri": "Q2643563", "obj_label": "Alexandra", "sub_uri": "Q1886736",
+        "sub_label": "Ada Peiper", "predicate_id": "P19",
+        "evidences": [
+            {"sub_surface": "Peiper", "obj_surface": "Alexandra, Victoria", "masked_sentence": "Peiper left [MASK]."}
+        ],
+    },
+    {
+        "pred": "/people/person/place_of_birth", "sub": "/m/047", "obj": "/m/04hqz", "evidences": [], "judgments": [],
+        "sub_w": None, "sub_label": "Khatchig", "sub_aliases": [], "obj_w": "Q822", "obj_label": "Lebanon",
+        "obj_aliases": [], "uuid": "9c68", "masked_sentences": ["Khatchig was born in [MASK] ."],
+    },
+    {
+        "sub": "alive", "obj": "think", "pred": "HasSubevent", "obj_label": "think", "uuid": "d4f1",
+        "masked_sentences": ["One of the things you do when you are alive is [MASK]."],
+    },
+    {"masked_sentences": ["The [MASK] color was used."], "obj_label": "gold", "id": "56be_0", "sub_label": "Squad"},
+]  # fmt: skip
+TRIPLES = "Q7259\tP19\tQ84\n\nAda Byron\tborn in\tLondon\n"
 
 CSV = "id,context,question,answer0,answer1,answer2,answer3,label\n" + (
     'a##1,"It rained, ""hard"".",Why?,Wind,Sun,Rain,None of the above choices .,2\na##2,é,?,,,,,\n'
@@ -145,8 +196,13 @@ SAMPLES = {
     "semeval": (semeval, "TRAIN_FILE.TXT", SEMEVAL, 2),
     "figer_gold": (figer_gold, "exp.label", FIGER, 3),
     "openqa": (openqa, "dev.txt", OPENQA_TXT, 2),
+    "lama": (lama, "P19.jsonl", "".join(json.dumps(record) + "\n" for record in LAMA), 4),
+    "triples": (triples, "train.txt", TRIPLES, 2),
+    "squad": (squad, "dev-v1.1.json", json.dumps(SQUAD), 3),
 }
-SCHEMAS = [schemas.RELATION, schemas.TYPING, schemas.DEPENDENCY, schemas.CHOICE, schemas.OPENQA]
+SCHEMAS = [
+    schemas.RELATION, schemas.TYPING, schemas.DEPENDENCY, schemas.CHOICE, schemas.OPENQA, schemas.PROBE, schemas.TRIPLE,
+]  # fmt: skip
 every_format = pytest.mark.parametrize("name", SAMPLES)
 fuzzing = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

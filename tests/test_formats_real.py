@@ -7,7 +7,21 @@ import json
 import pytest
 from test_formats import table
 
-from kadapter.formats import conllu, cosmosqa, drops, duplicates, figer_gold, opennre, redocred, semeval
+from kadapter import trex_build
+from kadapter.formats import (
+    conllu,
+    cosmosqa,
+    drops,
+    duplicates,
+    figer_gold,
+    lama,
+    opennre,
+    redocred,
+    semeval,
+    squad,
+    trex_rc,
+    triples,
+)
 
 
 def written_and_read(module, dataset, path):
@@ -114,3 +128,72 @@ def test_re_docred(real_data, split, triples, tmp_path):
     assert sum(len(document["labels"]) for document in documents) == triples
     assert {row["subj_type"] for row in table(dataset)} <= {"PER", "ORG", "LOC", "TIME", "NUM", "MISC"}
     written_and_read(redocred, dataset, tmp_path / "x.json")
+
+
+def test_xquad(real_data, tmp_path):
+    path = real_data / "xquad_en" / "xquad.en.json"
+    dataset = squad.read(path)
+    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+    assert len(articles) == 48 and len(dataset) == len(set(dataset["id"])) == 1190
+    assert len({text for row in dataset["paragraphs"] for text in row}) == 240
+    assert {len(row) for row in dataset["paragraphs"]} == {5}
+    assert all(any(row["answers"][0] in text for text in row["paragraphs"]) for row in table(dataset))
+    assert all(row["answers"][0] in row["paragraphs"][0] for row in table(squad.read(path, paragraphs=1)))
+    written_and_read(squad, dataset, tmp_path / "x.json")
+    assert len(json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["data"]) == 48
+
+
+@pytest.mark.parametrize(
+    ("file", "facts"),
+    [
+        ("Google_RE/place_of_birth_test.jsonl.gz", 2937),
+        ("Google_RE/date_of_birth_test.jsonl.gz", 1825),
+        ("Google_RE/place_of_death_test.jsonl.gz", 766),
+        ("Squad/test.jsonl", 305),
+        ("TREx/P413.jsonl.gz", 952),
+    ],
+)
+def test_lama(file, facts, real_data, tmp_path):
+    dataset = lama.read(real_data / "lama" / file)
+    assert len(dataset) == facts == len(set(dataset["id"]))
+    assert all(any(lama.MASK in one["text"] for one in row) for row in dataset["sentences"])
+    written_and_read(lama, dataset, tmp_path / "x.jsonl")
+
+
+def test_lama_relations(real_data):
+    table = lama.relations(real_data / "lama" / "relations.jsonl")
+    assert len(table) == 46 and table["P19"]["template"] == "[X] was born in [Y] ."
+    files = {path.name.split(".")[0] for path in (real_data / "lama" / "TREx").iterdir()}
+    assert len(files) == 28 and files < set(table)
+
+
+def test_lama_as_factual_data(real_data, tmp_path):
+    """Restored sentences of two relations, counted another way."""
+    wanted, sentences = collections.Counter(), set()
+    (tmp_path / "lama").mkdir()
+    for relation in ("P140", "P463"):
+        path = real_data / "lama" / "TREx" / f"{relation}.jsonl.gz"
+        (tmp_path / "lama" / path.name).symlink_to(path)
+        with gzip.open(path, "rt", encoding="utf-8") as stream:
+            for fact in map(json.loads, stream):
+                for one in fact["evidences"]:
+                    key = (fact["uuid"], one["masked_sentence"])
+                    if one["masked_sentence"].count("[MASK]") == 1 and one["sub_surface"] in one["masked_sentence"]:
+                        wanted[relation] += key not in sentences
+                        sentences.add(key)
+    settings = trex_build.Settings(minimum=1)
+    card = trex_build.build(tmp_path / "lama", tmp_path / "out", settings, kind="lama", jobs=1)
+    parts = [trex_rc.read(tmp_path / "out" / f"{split}.json") for split in ("train", "dev")]
+    assert collections.Counter(label for part in parts for label in part["label"]) == wanted
+    assert sum(card["dropped"].values()) + wanted.total() == card["triples"]
+    row = parts[0][0]
+    assert all(surfaces(row)) and row["subj_id"].startswith("Q") and row["obj_id"].startswith("Q")
+
+
+def test_codex(real_data, tmp_path):
+    folder = real_data / "codex" / "triples" / "codex-s"
+    sizes = {split: len(triples.read(folder / f"{split}.txt")) for split in ("train", "valid", "test")}
+    assert sizes == {"train": 32888, "valid": 1827, "test": 1828}
+    dataset = triples.read(folder / "test.txt")
+    triples.write(dataset, tmp_path / "test.txt")
+    assert (tmp_path / "test.txt").read_text().split() == (folder / "test.txt").read_text().split()

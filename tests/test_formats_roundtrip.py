@@ -14,12 +14,15 @@ from kadapter.formats import (
     entity_typing,
     fewrel,
     figer_gold,
+    lama,
     opennre,
     openqa,
     redocred,
     semeval,
+    squad,
     tacred,
     trex_rc,
+    triples,
 )
 
 fuzzing = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -225,3 +228,43 @@ def test_typing_formats_write_what_the_other_has_read(tmp_path):
     assert table(ernie.remove_columns("id")) == table(gold.remove_columns("id"))
     figer_gold.write(ernie, tmp_path / "exp.label")
     assert table(figer_gold.read(tmp_path / "exp.label")) == table(gold)
+
+
+@fuzzing
+@given(
+    rows=rows_like(
+        st.fixed_dictionaries(
+            {
+                "id": texts,
+                "question": texts,
+                "answers": st.lists(texts, max_size=2),
+                "paragraphs": st.lists(texts, min_size=1, max_size=3) | st.just(["a", "b", "ab"]),
+            }
+        )
+    )
+)
+def test_squad(tmp_path, rows):
+    check(squad, rows, tmp_path / "x.json")
+
+
+@fuzzing
+@given(
+    rows=rows_like(
+        st.fixed_dictionaries(
+            {
+                **dict.fromkeys(("id", "relation", "subject", "object", "subj_id", "obj_id"), texts),
+                "sentences": st.lists(
+                    st.fixed_dictionaries(dict.fromkeys(("text", "subject", "object"), texts)), max_size=2
+                ),
+            }
+        )
+    )
+)
+def test_lama(tmp_path, rows):
+    check(lama, rows, tmp_path / "x.jsonl")
+
+
+@fuzzing
+@given(rows=rows_like(st.fixed_dictionaries({"id": st.just(""), **dict.fromkeys(("head", "relation", "tail"), plain)})))
+def test_triples(tmp_path, rows):
+    check(triples, rows, tmp_path / "x.txt", renewed=True)

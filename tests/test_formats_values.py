@@ -9,12 +9,14 @@ from test_formats import (
     COSMOSQA,
     FEWREL,
     FIGER,
+    LAMA,
     OPENNRE,
     OPENQA_JSON,
     OPENQA_TXT,
     REDOCRED,
     SAMPLES,
     SEMEVAL,
+    SQUAD,
     TACRED,
     TREX,
     TYPING,
@@ -23,7 +25,21 @@ from test_formats import (
 )
 
 from kadapter.errors import FormatError, KAdapterError
-from kadapter.formats import conllu, cosmosqa, drops, fewrel, figer_gold, opennre, openqa, redocred, semeval, trex_rc
+from kadapter.formats import (
+    conllu,
+    cosmosqa,
+    drops,
+    fewrel,
+    figer_gold,
+    lama,
+    opennre,
+    openqa,
+    redocred,
+    semeval,
+    squad,
+    trex_rc,
+    triples,
+)
 from kadapter.formats.spans import token_ends, token_spans
 
 
@@ -281,6 +297,151 @@ def test_openqa(tmp_path):
         {"id": "1", "question": "why", "answers": [], "paragraphs": []},
     ]  # fmt: skip
     assert table(openqa.read(tmp_path / "dev.json")) == table(dataset)
+
+
+def test_squad(tmp_path):
+    ada = ["Ada met London.", "Nobody knows."]
+    assert rows("squad", tmp_path) == [
+        {"id": "a1", "question": " Whom did Ada meet?", "answers": ["London", "London"], "paragraphs": ada},
+        {"id": "a2", "question": "When?", "answers": [], "paragraphs": ada},
+        {"id": "b", "question": "?", "answers": ["é"], "paragraphs": ["é"]},
+    ]
+
+
+def test_squad_writes_a_question_under_its_answer(tmp_path):
+    squad.write(squad.read(put(tmp_path, "squad", json.dumps(SQUAD))), tmp_path / "new.json")
+    new = json.loads((tmp_path / "new.json").read_text())
+    [first, second] = new["data"]
+    assert [[qa["id"] for qa in p["qas"]] for p in first["paragraphs"]] == [["a1", "a2"], []]
+    assert first["paragraphs"][0]["qas"][0]["answers"] == SQUAD["data"][0]["paragraphs"][0]["qas"][0]["answers"]
+    assert second["paragraphs"] == SQUAD["data"][2]["paragraphs"]
+
+
+def test_squad_draws_paragraphs_by_seed(tmp_path):
+    articles = [{"paragraphs": [{"context": f"{i}", "qas": [{"id": f"q{i}", "question": "?"}]} for i in range(20)]}]
+    path = put(tmp_path, "squad", json.dumps({"data": articles}))
+    drawn = table(squad.read(path, paragraphs=4))
+    for i, row in enumerate(drawn):
+        assert len(row["paragraphs"]) == 4 and str(i) in row["paragraphs"]
+        assert row["paragraphs"] == sorted(set(row["paragraphs"]), key=int)  # in the article's order, none twice
+    assert table(squad.read(path, paragraphs=4)) == drawn != table(squad.read(path, paragraphs=4, seed=1))
+    assert table(squad.read(path, paragraphs=20)) == table(squad.read(path))
+    assert [row["paragraphs"] for row in table(squad.read(path, paragraphs=1))] == [[str(i)] for i in range(20)]
+    squad.write(squad.read(path, paragraphs=4), tmp_path / "new.json")
+    assert table(squad.read(tmp_path / "new.json")) == drawn
+    with pytest.raises(KAdapterError, match="paragraphs is 0; expected at least 1"):
+        squad.read(path, paragraphs=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"version": "1.1"}', "data: found nothing; expected a list of objects"),
+        ('{"data": {}}', r"data: found .*; expected \[ : a JSON list of objects"),
+        ('{"data": [{"paragraphs": 3}]}', "data record 1: paragraphs: found 3; expected a list of objects"),
+        (
+            '{"data": [{"paragraphs": [{"context": "x", "qas": [{"id": 1}]}]}]}',
+            r"data record 1: paragraphs\[0\].qas\[0\].id: found 1; expected a string",
+        ),
+        (
+            '{"data": [{"paragraphs": [{"qas": []}]}]}',
+            r"data record 1: paragraphs\[0\].context: found nothing; expected a string",
+        ),
+    ],
+)
+def test_broken_squad_says_where(text, message, tmp_path):
+    with pytest.raises(FormatError, match=message):
+        squad.read(put(tmp_path, "squad", text))
+
+
+def test_lama(tmp_path):
+    peiper, khatchig, alive, gold = rows("lama", tmp_path)
+    assert peiper == {
+        "id": "6a9d", "relation": "P19", "subject": "Ada Peiper", "object": "Alexandra", "subj_id": "Q1886736",
+        "obj_id": "Q2643563",
+        "sentences": [{"text": "Peiper left [MASK].", "subject": "Peiper", "object": "Alexandra, Victoria"}],
+    }  # fmt: skip
+    assert khatchig == {
+        "id": "9c68", "relation": "/people/person/place_of_birth", "subject": "Khatchig", "object": "Lebanon",
+        "subj_id": "", "obj_id": "Q822",
+        "sentences": [{"text": "Khatchig was born in [MASK] .", "subject": "Khatchig", "object": "Lebanon"}],
+    }  # fmt: skip
+    assert (alive["id"], alive["relation"], alive["subject"], alive["object"]) == (
+        "d4f1", "HasSubevent", "alive", "think"
+    )  # fmt: skip
+    assert (gold["id"], gold["relation"], gold["subject"], gold["object"]) == ("56be_0", "", "Squad", "gold")
+
+
+def test_lama_writes_the_layout_of_trex(tmp_path):
+    lama.write(lama.read(put(tmp_path, "lama", SAMPLES["lama"][2])), tmp_path / "new.jsonl")
+    assert json.loads((tmp_path / "new.jsonl").read_text().splitlines()[0]) == LAMA[0]
+
+
+def test_lama_relations(tmp_path):
+    table = {"P19": {"template": "[X] was born in [Y] .", "label": "place of birth", "description": "", "type": "N-1"}}
+    lama.write_relations(table, tmp_path / "relations.jsonl")
+    assert lama.relations(tmp_path / "relations.jsonl") == table
+    line = (tmp_path / "relations.jsonl").read_text()
+    for text, message in (
+        (line * 2, "line 2: relation: found 'P19'; expected each relation once"),
+        (line.replace("[X]", "X"), r"line 1: template: found .*; expected one \[X\] and one \[Y\]"),
+        (line.replace('"label"', '"lable"'), "line 1: label: found nothing; expected a string"),
+        ("", "records: found 0"),
+    ):
+        (tmp_path / "relations.jsonl").write_text(text)
+        with pytest.raises(FormatError, match=message):
+            lama.relations(tmp_path / "relations.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "object", "tokens", "spans"),
+    [
+        ("Ada was born in [MASK].", "Ada", "London", "Ada was born in London .", (0, 0, 4, 4)),
+        (
+            "[MASK]-born Ada (b. 1815), 1.5 m",
+            "Ada",
+            "New York",
+            "New York - born Ada ( b . 1815 ) , 1.5 m",
+            (4, 4, 0, 1),
+        ),
+        ("In [MASK]s, Adam and Ada's dog", "Ada", "US", "In US s , Adam and Ada ' s dog", (6, 6, 1, 1)),
+        ("don't Ada, Inc. [MASK]", "Ada, Inc.", "x", "don't Ada , Inc . x", (1, 4, 5, 5)),
+        ("Ada [MASK]", "Ada", " é ", "Ada é", (0, 0, 1, 1)),
+    ],
+)
+def test_lama_sentences_are_restored(text, subject, object, tokens, spans):
+    reason, record = lama.restore(text, subject, object)
+    names = ("subj_start", "subj_end", "obj_start", "obj_end")
+    assert reason == "" and " ".join(record["token"]) == tokens
+    assert tuple(record[name] for name in names) == spans
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "object", "reason"),
+    [
+        ("Ada left", "Ada", "x", "not exactly one [MASK]"),
+        ("Ada [MASK] [MASK]", "Ada", "x", "not exactly one [MASK]"),
+        ("Ada left [MASK]", "Ada", " ", "empty object"),
+        ("She left [MASK]", "Ada", "Ada", "subject not in the sentence"),
+        ("She left [MASK]", "", "x", "subject not in the sentence"),
+        ("Adam left [MASK]", "Ada", "x", "subject inside a word"),
+    ],
+)
+def test_lama_sentences_that_are_left_out(text, subject, object, reason):
+    assert lama.restore(text, subject, object) == (reason, None)
+
+
+def test_triples(tmp_path):
+    assert rows("triples", tmp_path) == [
+        {"id": "0", "head": "Q7259", "relation": "P19", "tail": "Q84"},
+        {"id": "1", "head": "Ada Byron", "relation": "born in", "tail": "London"},
+    ]
+
+
+@pytest.mark.parametrize("line", ["a\tb", "a\tb\tc\td", "a\t\tc", "\tb\tc", "a b c"])
+def test_broken_triples(line, tmp_path):
+    with pytest.raises(FormatError, match="line 2: columns: found .*; expected head<TAB>relation<TAB>tail"):
+        triples.read(put(tmp_path, "triples", f"a\tb\tc\n{line}\n"))
 
 
 def test_openqa_needs_both_files_of_one_length(tmp_path):

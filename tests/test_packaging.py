@@ -42,7 +42,12 @@ def test_lock_pins_every_dependency_inside_its_range(requirement):
     assert in_range(requirement, pins("requirements.lock"))
 
 
-@pytest.mark.parametrize("requirement", [name for extra in EXTRAS.values() for name in extra])
+PARSERS = ("spacy", "stanza")  # large, and tested in their place by what they document: no lock has them
+
+
+@pytest.mark.parametrize(
+    "requirement", [name for extra, names in EXTRAS.items() if extra not in PARSERS for name in names]
+)
 def test_test_lock_pins_every_extra_inside_its_range(requirement):
     locked = pins("requirements-test.lock")
     assert not locked.keys() & pins("requirements.lock").keys(), "one version of a package stands in one lock"

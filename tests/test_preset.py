@@ -57,7 +57,7 @@ def test_the_two_of_wang2021_differ_where_paper_and_scripts_differ():
         assert tuple(loaded["knowledge"][name]["training"][c] for c in columns) == values, (source, name)
     for loaded in (paper, official):
         tuned = {name: preset.training_for(task, "paper") for name, task in loaded["tasks"].items()}
-        assert (tuned["openentity"]["batch_size"], tuned["openentity"]["learning_rate"]) == (4, 5e-6)
+        assert (tuned["open_entity"]["batch_size"], tuned["open_entity"]["learning_rate"]) == (4, 5e-6)
         assert (tuned["tacred"]["batch_size"], tuned["tacred"]["learning_rate"]) == (4 * 8, 1e-5)
 
 
@@ -183,7 +183,7 @@ def test_data_files_are_found_or_named(tmp_path, monkeypatch):
     monkeypatch.delenv("KADAPTER_DATA")
 
     corpora = tmp_path / "corpora"
-    names = {"trex_rc": "trex-rc", "treebank": "treebank", "openentity": "OpenEntity", "tacred": "TACRED"}
+    names = {"trex_rc": "trex-rc", "treebank": "treebank", "open_entity": "OpenEntity", "tacred": "TACRED"}
     for name, folder in names.items():
         for split in preset_check.SPLITS:
             suffix = "conllu" if name == "treebank" else "json"
@@ -204,8 +204,9 @@ def test_data_files_are_found_or_named(tmp_path, monkeypatch):
 def test_the_files_of_the_miniature_are_there(real_data, monkeypatch):
     monkeypatch.setenv("KADAPTER_DATA", str(real_data))
     files = preset.data_files(preset.load("miniature"))
-    assert {file.parent.name for file in files} == {"wiki80", "ud_english_ewt", "semeval2010_task8", "figer_gold"}
-    assert len(files) == 8
+    needed = {"wiki80", "ud_english_ewt", "semeval2010_task8", "figer_gold", "cosmosqa", "xquad_en"}
+    assert needed <= {file.parent.name for file in files} <= needed | {"re_docred", "fewrel"}
+    assert len(files) >= 10
 
 
 def test_the_world_takes_the_knobs_that_a_preset_may_set():
@@ -219,3 +220,58 @@ def test_models_and_their_adapters():
     models = ["backbone", "none", "F", "F+L"]
     assert [catalog.adapters_of(model) for model in models] == [[], [], ["F"], ["F", "L"]]
     assert Path(preset.FOLDER).is_dir()
+
+
+def test_brief_is_what_runs_when_nobody_asks_for_more():
+    shown = preset.load("embedded")
+    assert list(shown["tasks"]) == ["typing", "relation"] and shown["models"] == ["backbone", "none", "F", "L", "F+L"]
+    whole = preset.load("embedded", ["tasks=all"])
+    assert list(whole["tasks"]) == ["typing", "relation", "figer", "cosmosqa", "searchqa", "quasart"]
+    assert whole["models"] == ["backbone", "multitask", "none", "F", "L", "F+L"]
+    assert whole["datasets"] == shown["datasets"]  # the data is made once for both
+    one = preset.load("embedded", ["tasks=[quasart]", "models=[none, multitask]", "tasks.quasart.training.epochs=1"])
+    assert list(one["tasks"]) == ["quasart"] and one["models"] == ["none", "multitask"]
+    with pytest.raises(KAdapterError, match="unknown task 'quasar': did you mean 'quasart'"):
+        preset.load("embedded", ["tasks=[quasar]"])
+
+
+def _reading(tmp_path, **more):
+    dataset = {"format": "tacred", "train": "a.json", "dev": "a.json", "test": "a.json"}
+    task = {"task": "relation", "regimes": ["frozen"], "training": {"epochs": 1}}
+    content = {
+        "name": "p",
+        "about": "a test",
+        "backbone": "minilm",
+        "data": {"path": str(tmp_path)},
+        "datasets": {"here": dataset, "there": dataset | {"path": "there"} | more},
+        "tasks": {"one": task | {"dataset": "here"}, "two": task | {"dataset": "there"}},
+    }
+    path = tmp_path / "p.yaml"
+    path.write_text(yaml.safe_dump(content))
+    (tmp_path / "a.json").write_text("[]")
+    return str(path)
+
+
+def test_optional_datasets_may_be_missing(tmp_path):
+    optional = preset.load(_reading(tmp_path, optional=True))
+    assert list(preset.present(optional)["tasks"]) == ["one"] and list(optional["tasks"]) == ["one", "two"]
+    assert preset.data_files(optional) == [tmp_path / "a.json"] * 3
+    needed = preset.load(_reading(tmp_path))
+    assert list(preset.present(needed)["tasks"]) == ["one", "two"]
+    with pytest.raises(KAdapterError, match="dataset 'there': there is no file"):
+        preset.data_files(needed)
+    chosen = preset.load(_reading(tmp_path), ["tasks=[one]"])  # what nothing reads need not be there
+    assert preset.data_files(chosen) == [tmp_path / "a.json"] * 3
+
+
+def test_what_is_wrong_with_multitask_and_brief(tmp_path):
+    for override, message in (
+        ("multitask.knowledge=[F, G]", "unknown knowledge entry 'G'"),
+        ("multitask.knowledge=[]", "expected at least one, none twice"),
+        ("multitask={}", "'multitask' is trained as the section multitask says, and there is none"),
+        ("brief.tasks=[relaton]", "unknown task 'relaton': did you mean 'relation'"),
+        ("brief.models=[X]", "unknown model 'X'"),
+        ("datasets.world_factual.optional=true", "an adapter is pre-trained on it"),
+    ):
+        with pytest.raises(KAdapterError, match=message):
+            preset.load("embedded", [override])

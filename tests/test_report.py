@@ -11,7 +11,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from kadapter import metrics, rendering, report, runs, statistics
+from kadapter import metrics, published, rendering, report, runs, slices, statistics
 from kadapter.errors import KAdapterError
 
 EVIL = "<script>alert('x')</script> & _L_"
@@ -119,7 +119,9 @@ def test_models_stand_in_the_order_of_the_paper(frame):
         ("typing", "frozen"),
         ("typing", "paper"),
     ]
-    assert sorted(["X", "F+L", "A", "backbone"], key=rendering.by_model) == ["backbone", "F+L", "A", "X"]
+    assert sorted(["X", "F+L", "A", "F+X", "L", "backbone", "none"], key=rendering.by_model) == [
+        *("backbone", "none", "L", "A", "X", "F+L", "F+X")
+    ]
 
 
 def test_comparisons_are_against_backbone_and_against_none(rows, compared):
@@ -237,7 +239,7 @@ LEDGER = [  # spot values of the paper, by table
 
 @pytest.mark.parametrize("dataset, number, model, metric, value", LEDGER)
 def test_published_numbers(dataset, number, model, metric, value):
-    frame = report.published(dataset)
+    frame = published.rows(dataset)
     found = frame[(frame["model"] == model) & (frame["metric"] == metric)]
     assert found["value"].tolist() == [value] and found["table"].tolist() == [number]
 
@@ -246,11 +248,11 @@ def test_published_f1_follow_from_their_precision_and_recall():
     """A check of every digit that can be checked: all but the row that the paper itself prints so."""
     off = []
     for dataset in ("open_entity", "tacred"):
-        wide = report.published(dataset).pivot(index="model", columns="metric", values="value").dropna()
+        wide = published.rows(dataset).pivot(index="model", columns="metric", values="value").dropna()
         f1 = 2 * wide["precision"] * wide["recall"] / (wide["precision"] + wide["recall"])
         off += wide.index[(f1 - wide["f1"]).abs() > 0.06].tolist()
     assert off == ["K-Adapter (w/o knowledge)"]
-    assert "as printed" in report.published("open_entity")["note"].iloc[0]
+    assert "as printed" in published.rows("open_entity")["note"].iloc[0]
 
 
 def test_published_metrics_are_ours():
@@ -258,12 +260,167 @@ def test_published_metrics_are_ours():
     named |= {"cosmosqa": "accuracy", "tacred": "micro_f1"}
     for dataset, metric in named.items():
         keys = metrics.get(metric)([], [])
-        assert set(report.published(dataset)["metric"]) <= set(keys)
+        assert set(published.rows(dataset)["metric"]) <= set(keys)
+
+
+SIX = {  # dataset -> metric of its task, and one example's predictions and references that are right and wrong
+    "open_entity": ("multilabel", lambda right: ([[1, 0]] if right else [[0, 1]], [[1, 0]])),
+    "figer": ("figer", lambda right: ([[1, 0]] if right else [[0, 1]], [[1, 0]])),
+    "searchqa": ("squad", lambda right: (["Rome" if right else "Oslo"], [["Rome"]])),
+    "quasart": ("squad", lambda right: (["Rome" if right else "Oslo"], [["Rome"]])),
+    "cosmosqa": ("accuracy", lambda right: ([int(right)], [1])),
+    "tacred": ("micro_f1", lambda right: ([1 if right else 2], [1])),
+}
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory) -> Path:
+    """All six datasets under their published names, all six rows, two seeds; every score is near the published one."""
+    root = tmp_path_factory.mktemp("six")
+    for dataset, (name, examples) in SIX.items():
+        metric = metrics.get(name)
+        right, wrong = (metric.per_example(*examples(is_right))[0] for is_right in (True, False))
+        for place, model in enumerate(rendering.ORDER):
+            counts = np.stack(
+                [np.stack([right] * (60 + place + seed) + [wrong] * (40 - place - seed)) for seed in (0, 1)]
+            )
+            row = {"task": dataset, "dataset": dataset, "regime": "paper", "model": model}
+            write_run(root, f"{dataset}-paper-{model}", row, {"name": name}, counts, preset="embedded")
+    return root
+
+
+def test_every_dataset_stands_beside_its_published_rows(six):
+    beside = report.beside_published(six, "embedded")
+    without_none = {"cosmosqa", "searchqa", "quasart", "tacred"}  # Tables 3 and 4 have no row without knowledge
+    for dataset in SIX:
+        own, entry = beside[beside["dataset"] == dataset], published.datasets()[dataset]
+        models = [model for model in rendering.ORDER if model != "none" or dataset not in without_none]
+        assert sorted(zip(own["metric"], own["model"], strict=True)) == sorted(
+            (metric, model) for metric in entry["metrics"] for model in models
+        )
+        assert set(own["table"]) == {entry["table"]}
+    row = beside[(beside["dataset"] == "cosmosqa") & (beside["model"] == "F")].iloc[0]
+    assert row["ours"] == pytest.approx(63.5) and row["difference"] == pytest.approx(63.5 - 80.93)
+    assert not row["inside"] and row["ci_low"] < 63.5 < row["ci_high"] < row["published"]
+
+
+def test_all_six_rows_of_all_six_datasets_are_printed(six):
+    from typer.testing import CliRunner
+
+    from kadapter.cli import app
+
+    result = CliRunner().invoke(app, ["results", "embedded", "--root", str(six), "--json"])
+    found = json.loads(result.stdout)
+    assert [(row["task"], row["model"]) for row in found] == [(d, m) for d in sorted(SIX) for m in rendering.ORDER]
+    assert len(report.comparisons(six, "embedded")) == 6 * (5 + 1)
+
+
+def add_parts(root: Path, preset: str = "synthetic") -> None:
+    """Slices and predictions to every run: a part of 100 and one of 300 examples; logits of three labels."""
+    from tests.test_slices import write_predictions
+
+    frame = pd.DataFrame({"entity": np.repeat(list(slices.ENTITY), [100, 300]), "words": ["0–10"] * 400})
+    gold = (np.arange(400) % 3).tolist()
+    for folder in (root / preset / "finetune").iterdir():
+        frame.to_parquet(folder / slices.FILE)
+        right = np.eye(3)[gold] if folder.name.endswith("F") else np.eye(3)[[0] * 400]
+        write_predictions(folder, "relation", {"labels": ["<i>p", "q", "r"]}, gold, np.stack([right] * 3))
+
+
+@pytest.fixture(scope="module")
+def parted(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("parted")
+    write_all(root, {"backbone": 0.2, "F": 0.6})
+    add_parts(root)
+    return root
+
+
+def test_slices_are_scored_for_every_model(parted):
+    frame = report.by_slice(parted, "synthetic")
+    assert len(frame) == 3 * 3 * 2  # tasks and regimes, parts, models
+    seen = frame[(frame["task"] == "relation") & (frame["slice"] == "in training")].set_index("model")
+    counts = np.load(parted / "synthetic/finetune/relation-frozen-F/counts.npz")["counts"][:, :100]
+    own = statistics.interval(counts, metrics.get("micro_f1", negative=0))
+    assert seen.loc["F", list(own)].to_dict() == own
+    assert seen.loc["F", "difference"] == pytest.approx(seen.loc["F", "mean"] - seen.loc["backbone", "mean"])
+    assert seen.loc["F", "difference_low"] < seen.loc["F", "difference"] < seen.loc["F", "difference_high"]
+    assert np.isnan(seen.loc["backbone", "difference"]) and seen["kind"].tolist() == ["entity"] * 2
+    assert frame["n"].tolist()[:6] == [100, 100, 300, 300, 400, 400]
+
+
+def test_labels_are_scored_for_every_model(parted):
+    frame = report.by_label(parted, "synthetic")
+    own = frame[(frame["task"] == "typing") & (frame["regime"] == "paper")].set_index(["model", "label"])
+    assert own.loc[("F", "q"), ["n", "precision", "recall", "f1", "difference"]].tolist() == [133, 1.0, 1.0, 1.0, 1.0]
+    assert own.loc[("backbone", "<i>p"), "precision"] == pytest.approx(134 / 400)
+    assert own.loc[("backbone", "<i>p"), "recall"] == 1.0 and np.isnan(own.loc[("backbone", "q"), "difference"])
+    f1 = 2 * 134 / (400 + 134)
+    assert own.loc[("F", "<i>p"), "difference"] == pytest.approx(1 - f1)
+
+
+def test_parts_are_in_the_page_and_in_the_tables(parted, tmp_path):
+    from plotly.offline import get_plotlyjs
+
+    text = report.write_html(parted, "synthetic", tmp_path / "report.html").read_text(encoding="utf-8")
+    own = text.replace(get_plotlyjs(), "")
+    assert all(f'id="{name}-picture"' in own for name in ("slices", "labels"))
+    assert "Gained most by F, in points (test examples): q +100.0 (133), r +100.0 (133)" in own
+    assert "<i>" not in own and "&lt;i&gt;p" in own and "precision 33.5, recall 100.0" in own
+    paths = report.export(parted, "synthetic", tmp_path)
+    read = pd.read_csv(paths["slices.csv"], keep_default_na=True, na_values=[""])
+    pd.testing.assert_frame_equal(read, report.by_slice(parted, "synthetic"), check_dtype=False)
+    assert len(pd.read_csv(paths["labels.csv"])) == len(report.by_label(parted, "synthetic"))
+
+
+def test_runs_without_parts_have_none(root, tmp_path):
+    assert report.by_slice(root, "synthetic").empty and report.by_label(root, "synthetic").empty
+    text = report.write_html(root, "synthetic", tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="slices-picture"' not in text and 'id="labels-picture"' not in text
+
+
+def test_a_run_that_changes_is_read_again(tmp_path):
+    row = {"task": "t", "dataset": "d", "regime": "frozen", "model": "F"}
+    write_run(tmp_path, "a", row, {"name": "accuracy"}, np.ones((1, 5, 2)))
+    assert report.rows(tmp_path, "synthetic")[0]["n"] == 5
+    assert report.scored(tmp_path, "synthetic")[0] is report.scored(tmp_path, "synthetic")[0]
+    write_run(tmp_path, "a", row, {"name": "accuracy"}, np.ones((1, 6, 2)))
+    assert report.rows(tmp_path, "synthetic")[0]["n"] == 6
+
+
+def test_runs_with_other_slices_are_named(parted, tmp_path):
+    write_all(tmp_path, {"backbone": 0.2, "F": 0.6})
+    add_parts(tmp_path)
+    other = pd.DataFrame({"entity": np.repeat(list(slices.ENTITY), [200, 200]), "words": ["0–10"] * 400})
+    other.to_parquet(tmp_path / "synthetic/finetune/typing-paper-F" / slices.FILE)
+    with pytest.raises(KAdapterError, match="typing-paper-F and .*typing-paper-backbone have not the same slices"):
+        report.by_slice(tmp_path, "synthetic")
+
+
+def test_the_picture_of_gains_shows_them(parted):
+    from kadapter import figures
+
+    frame = report.by_slice(parted, "synthetic")
+    figure = figures.gains(frame)
+    assert len(figure.data) == 3 and all(trace.x == ("F",) for trace in figure.data)
+    shown = {(trace.y[line], trace.text[line][0]) for trace in figure.data for line in range(3)}
+    gained = frame[frame["model"] == "F"]
+    assert shown == {
+        (f"{row.kind}: {row.slice} ({row.n})", rendering.percent(row.difference, "+")) for row in gained.itertuples()
+    }
+    few = frame.assign(n=np.where(frame["kind"] == "words", 9, frame["n"]))
+    for panel in figures.gains(few).data:  # nine examples: a number without colour
+        assert panel.z[2][0] == 0.0 != panel.z[1][0] and panel.text[2][0] != "+0.0"
+    assert len(figures.gains(frame.assign(difference=np.nan)).data) == 0
+    many = pd.DataFrame(
+        {"label": [f"l{i}" for i in range(40)], "n": range(40), "task": "t", "regime": "r", "model": "F"}
+    )
+    (panel,) = figures.gains(many.assign(difference=0.1)).data
+    assert list(panel.y) == [f"l{i} ({i})" for i in range(39, 39 - figures.LABELS, -1)]
 
 
 def test_unknown_published_dataset():
     with pytest.raises(KAdapterError, match="unknown published dataset 'tacrad': did you mean 'tacred'"):
-        report.published("tacrad")
+        published.rows("tacrad")
 
 
 def test_ours_beside_the_published(tmp_path):

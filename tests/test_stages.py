@@ -110,6 +110,13 @@ def test_rows_runs_and_cases(adapter, data, tiny_folder, root, regime):
 
     found = report.rows(root, "p")
     assert [r["model"] for r in found if r["regime"] == regime] == ["backbone", "none", "F"]
+    parts = report.by_slice(root, "p").query("regime == @regime and model == 'F'")
+    assert parts.groupby("kind")["n"].sum().to_dict() == dict.fromkeys(
+        ("entity", "words", "label frequency"), len(data.read("world_typing", "test"))
+    )
+    assert parts[parts["kind"] == "entity"]["slice"].tolist() == ["not in training"]  # as the world is made
+    labels = report.by_label(root, "p").query("regime == @regime and model == 'F'")
+    assert set(labels["label"]) <= set(stage.task.labels) and labels["n"].sum() == counts.shape[1]
     cases = Cases.from_runs(folders)
     assert cases.models == ["backbone", "none", "F"] and len(cases) == len(data.read("world_typing", "test"))
     counted = cases.counts("F")

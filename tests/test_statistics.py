@@ -1,8 +1,10 @@
 """Intervals cover what they should, p values are right where they are known, and corrections match hand values."""
 
+import itertools
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -168,14 +170,80 @@ def test_interval_is_around_and_within_bounds(seeds, n, seed):
     assert 0.0 <= result["ci_low"] <= result["ci_high"] <= 1.0
 
 
+def _exact_p(a: np.ndarray, b: np.ndarray, metric: metrics.Metric) -> float:
+    """The share of all 2^n swaps of whole examples (all seeds together) that are as far apart as what was observed."""
+
+    def distance(left: np.ndarray, right: np.ndarray) -> float:
+        score = [np.mean([metric.reduce(c.sum(axis=0))[metric.primary] for c in side]) for side in (left, right)]
+        return abs(score[0] - score[1])
+
+    observed, as_far, n = distance(a, b), 0, a.shape[1]
+    for swaps in itertools.product((False, True), repeat=n):
+        chosen = np.array(swaps)[None, :, None]
+        as_far += distance(np.where(chosen, b, a), np.where(chosen, a, b)) >= observed - 1e-12
+    return as_far / 2**n
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_p_is_that_of_every_permutation(seed):
+    """Nine examples, two seeds, F1 without the negative label: a ratio, where counts and not scores must be swapped."""
+    rng = np.random.default_rng(seed)
+    metric = metrics.get("micro_f1", negative=0)
+    gold = rng.integers(0, 3, 9)
+    a, b = (
+        np.stack([metric.per_example(np.where(rng.random(9) < rate, gold, rng.integers(0, 3, 9)), gold) for _ in "ab"])
+        for rate in (0.8, 0.2)
+    )
+    p = statistics.compare(a, b, metric, resamples=10, rounds=20000, seed=seed)["p"]
+    exact = _exact_p(a, b, metric)
+    assert p == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20000) + 1e-4)
+
+
 def test_slices():
-    counts = _counts([[1, 1, 0, 0], [1, 0, 0, 0]])
+    counts = {"backbone": _counts([[0, 0, 0, 0], [1, 0, 0, 0]]), "F": _counts([[1, 1, 0, 0], [1, 0, 0, 0]])}
     seen = np.array([True, True, False, False])
     frame = statistics.slices(counts, ACCURACY, {"seen": seen, "unseen": ~seen, "none": np.zeros(4, bool)})
-    assert frame["slice"].tolist() == ["seen", "unseen", "none"]
-    assert frame["n"].tolist() == [2, 2, 0]
-    assert frame["mean"].tolist()[:2] == [0.75, 0.0] and np.isnan(frame["mean"][2])
-    assert frame["std"][0] == pytest.approx(np.std([1.0, 0.5], ddof=1))
+    assert frame["slice"].tolist() == ["seen", "seen", "unseen", "unseen", "none", "none"]
+    assert frame["model"].tolist() == ["backbone", "F"] * 3
+    assert frame["n"].tolist() == [2, 2, 2, 2, 0, 0] and frame["seeds"].tolist() == [2] * 6
+    assert frame["mean"].tolist()[:4] == [0.25, 0.75, 0.0, 0.0] and frame["mean"][4:].isna().all()
+    assert frame["std"][1] == pytest.approx(np.std([1.0, 0.5], ddof=1))
+    assert frame["difference"].tolist()[1:4:2] == [0.5, 0.0]  # F less backbone
+    assert frame["difference"][[0, 2, 4, 5]].isna().all()
+
+
+def test_a_slice_of_everything_is_the_whole():
+    """The whole set as one slice: the interval and the paired difference that the other functions give."""
+    rng = np.random.default_rng(4)
+    counts = {name: _counts(rng.integers(0, 2, (3, 80))) for name in ("backbone", "F")}
+    frame = statistics.slices(counts, ACCURACY, {"all": np.ones(80, bool)}).set_index("model")
+    for name, array in counts.items():
+        assert frame.loc[name, list(interval := statistics.interval(array, ACCURACY))].to_dict() == interval
+    paired = statistics.compare(counts["F"], counts["backbone"], ACCURACY, rounds=10)
+    row = frame.loc["F"]
+    assert row["difference"] == pytest.approx(paired["difference"])
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx((paired["ci_low"], paired["ci_high"]))
+
+
+def test_slices_without_a_backbone_have_no_differences_and_seeds_may_differ():
+    counts = {"none": _counts([[1, 0, 1]]), "F": _counts([[1, 1, 1], [1, 0, 1]])}
+    everything = {"all": np.ones(3, bool)}
+    assert statistics.slices(counts, ACCURACY, everything)["difference"].isna().all()
+    against = statistics.slices(counts, ACCURACY, everything, against="none")
+    assert against["difference"].tolist()[1] == pytest.approx(5 / 6 - 2 / 3) and against["seeds"].tolist() == [1, 2]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.integers(2, 24), st.integers(0, 2**16))
+def test_slices_that_partition_add_up_to_the_whole(seeds, n, seed):
+    rng = np.random.default_rng(seed)
+    counts, part = _counts(rng.integers(0, 2, (seeds, n))), rng.integers(0, 3, n)
+    frame = statistics.slices({"F": counts}, ACCURACY, {k: part == k for k in range(3)}, resamples=20)
+    assert frame["n"].sum() == n
+    assert (frame["mean"].fillna(0) * frame["n"]).sum() / n == pytest.approx(counts[..., 0].mean())
+    order = rng.permutation(n)  # in another order, the same scores
+    moved = statistics.slices({"F": counts[:, order]}, ACCURACY, {k: part[order] == k for k in range(3)}, resamples=20)
+    pd.testing.assert_series_equal(moved["mean"], frame["mean"])
 
 
 @pytest.mark.parametrize(
@@ -187,7 +255,14 @@ def test_slices():
             lambda: statistics.compare(np.ones((2, 5, 2)), np.ones((2, 4, 2)), ACCURACY),
             r"needs the same seeds and examples: found .* \(2, 5, 2\) and \(2, 4, 2\)",
         ),
-        (lambda: statistics.slices(np.ones((1, 5, 2)), ACCURACY, {"x": np.ones(3, bool)}), "'x' has 3 marks for 5"),
+        (
+            lambda: statistics.slices({"F": np.ones((1, 5, 2))}, ACCURACY, {"x": np.ones(3, bool)}),
+            "'x' has 3 marks for 5",
+        ),
+        (
+            lambda: statistics.slices({"F": np.ones((1, 5, 2)), "L": np.ones((1, 4, 2))}, ACCURACY, {}),
+            r"need the same examples for every model: found counts \(n, k\) of \[\(4, 2\), \(5, 2\)\]",
+        ),
     ],
 )
 def test_errors_say_what_was_found(make, message):

@@ -90,6 +90,28 @@ def test_relation_pooling_options(tokenizer):
     assert encoded.columns["labels"][:4].tolist() == [3, 0, 1, 2]
 
 
+def test_typed_markers_say_the_types_in_words(tokenizer):
+    row = tiny.relations(1)[0] | {"subj_type": "PERSON", "obj_type": "STATE_OR_PROVINCE"}
+    columns = {name: [value] for name, value in row.items()}
+    task = catalog.task("relation", labels=["likes"], markers="typed")
+    encoded = task.encode(tokenizer, columns)
+    assert tokenizer.convert_ids_to_tokens(encoded["input_ids"][0]) == (
+        "[CLS] @ * person * person ##0 @ likes # ^ state or province ^ thing ##0 # much . [SEP]".split()
+    )
+    assert encoded["spans"] == [[(1, 2), (9, 10)]]  # the first @ and the first #
+    mean = catalog.task("relation", labels=["likes"], markers="typed", pooling="mean")
+    assert mean.encode(tokenizer, columns)["spans"] == [[(5, 7), (15, 17)]]
+    untyped = columns | {"subj_type": [""], "obj_type": ["/location/city"]}
+    tokens = tokenizer.convert_ids_to_tokens(task.encode(tokenizer, untyped)["input_ids"][0])
+    assert tokens == "[CLS] @ person ##0 @ likes # ^ location city ^ thing ##0 # much . [SEP]".split()
+    plain = catalog.task("relation", labels=["likes"])
+    without = columns | {"subj_type": [""], "obj_type": [""]}
+    assert task.encode(tokenizer, without) == plain.encode(tokenizer, columns)
+    assert plain.options()["markers"] == "plain"
+    with pytest.raises(KAdapterError, match="unknown markers 'type': did you mean 'typed'"):
+        catalog.task("relation", markers="type")
+
+
 def test_words_and_heads_land_on_first_subwords(tokenizer):
     data = tiny.trees(2)  # "Dogs bark loudly" 2 0 2; "The dog barked ." 2 3 0 3
     encoded = encode(catalog.task("dependency"), tokenizer, data)

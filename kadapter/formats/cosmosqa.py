@@ -4,10 +4,10 @@
 `valid.jsonl` and `test.jsonl` have the same keys, an object per line. Which of the two a file is shows in its first
 character.
 
-`label` is "0" to "3" or such an integer; where it is missing or empty (the test set) it is -1. Line breaks in a CSV
-field are read as they are. Other columns are not kept. Nothing is dropped. A missing column or key, a row with too few
-or too many fields, a field over 131,072 characters, a quotation mark out of place, and a label that is no answer's
-number raise.
+`label` is "0" to "3" or such an integer; where it is missing, empty, null or -1 (the test set) it is -1. Line breaks in
+a CSV field are read as they are. Other columns are not kept. Nothing is dropped. A missing column or key, a row with
+too few or too many fields, a field over 131,072 characters, a quotation mark out of place, and a label that is no
+answer's number raise.
 """
 
 import csv
@@ -24,7 +24,7 @@ from kadapter.formats.schemas import CHOICE as SCHEMA
 
 _ANSWERS = ["answer0", "answer1", "answer2", "answer3"]
 _COLUMNS = ["id", "context", "question", *_ANSWERS]
-_LABELS = {str(i): i for i in range(4)} | {i: i for i in range(4)} | {"": -1}
+_LABELS = {str(i): i for i in range(-1, 4)} | {i: i for i in range(-1, 4)} | {"": -1, None: -1}
 
 
 def read(path: Path | str) -> Dataset:
@@ -33,7 +33,7 @@ def read(path: Path | str) -> Dataset:
     rows = Rows(path, SCHEMA)
     for record in json_lines(path) if _is_json(path) else _csv_records(path):
         label = record.data.get("label", "")
-        if type(label) not in (str, int) or label not in _LABELS:
+        if type(label) not in (str, int, type(None)) or label not in _LABELS:
             raise record.wrong("label", "0, 1, 2 or 3, or no label")
         id, context, question, *answers = map(record.text, _COLUMNS)
         rows.add(id, context, question, answers, _LABELS[label])

@@ -4,9 +4,10 @@
 [[3, 4], [9]]], "t": [...]}`: for every mention of the entity the positions of its tokens.
 
 A row is one instance, marked at the first mention of each entity, from its first to its last token. `id` is the
-record's position, from 0: the file has none, so `write` keeps no other. Names and further mentions are not kept;
-`write` puts the span's text as name and gathers the rows of one relation in one list, so rows that were not in that
-order change it. A missing field, a wrong type, an entity without mention, a position outside the tokens raises.
+record's position, from 0: the file has none, so `write` keeps no other. An entity's id that is null is "". Names and
+further mentions are not kept; `write` puts the span's text as name and gathers the rows of one relation in one list, so
+rows that were not in that order change it. A missing field, a wrong type, an entity without mention, a position outside
+the tokens raises.
 """
 
 from pathlib import Path
@@ -18,6 +19,8 @@ from kadapter.formats.records import Record, dumps, is_text, json_lists
 from kadapter.formats.rows import Rows, rows_of
 from kadapter.formats.schemas import RELATION as SCHEMA
 from kadapter.formats.spans import char_span, token_ends, token_spans
+
+_ENTITIES = [str, str, list], [str, type(None), list]
 
 
 def read(path: Path | str) -> Dataset:
@@ -37,12 +40,12 @@ def _entity(record: Record, key: str, tokens: list[str], ends: list[int]) -> tup
     """The id and the span of the first mention."""
     expected = '["name", "Q-id", [[positions of a mention\'s tokens], ...]]'
     entity = record.items(key, expected)
-    if [type(part) for part in entity] != [str, str, list] or not is_text(entity[1]):
+    if [type(part) for part in entity] not in _ENTITIES or not is_text(entity[1] or ""):
         raise record.wrong(key, expected)
     mention = entity[2][0] if entity[2] else None
     if type(mention) is not list or not mention or any(type(position) is not int for position in mention):
         raise record.wrong(key, expected)
-    return entity[1], char_span(record, key, tokens, ends, min(mention), max(mention))
+    return entity[1] or "", char_span(record, key, tokens, ends, min(mention), max(mention))
 
 
 def write(dataset: Dataset, path: Path | str) -> None:

@@ -6,8 +6,8 @@ found for that question, up to 100. Strings in the place of token lists occur an
 
 `id` is the line's position, from 0: the files have none, so `write` keeps no other. A paragraph is its tokens joined by
 spaces; one of 5 tokens or fewer is dropped and counted, as the official code does. A question whose paragraphs are all
-gone stays. The question is the one of `.txt`. `answers` may be empty. A missing field, a wrong type, a missing file of
-the pair, and files of different length raise.
+gone stays. The question is the one of `.txt`; one file of the pair may be gzipped and the other not. `answers` may be
+empty. A missing field, a wrong type, a missing file of the pair, and files of different length raise.
 """
 
 import math
@@ -27,7 +27,7 @@ SHORT = 5  # tokens; a paragraph needs more than these
 
 def read(path: Path | str) -> Dataset:
     """The split's questions in their order, from either file of the pair; raises FormatError for a broken one."""
-    questions, documents = pair(Path(path))
+    questions, documents = map(_there, pair(Path(path)))
     for file in (questions, documents):
         if not file.exists():
             raise KAdapterError(f"{file} does not exist; expected the pair {questions.name} and {documents.name}")
@@ -52,7 +52,7 @@ def read(path: Path | str) -> Dataset:
 
 
 def pair(path: Path) -> tuple[Path, Path]:
-    """The .txt and the .json file of the split that either of them names; both are gzipped or neither is.
+    """The .txt and the .json file of the split that either of them names, gzipped if that one is.
 
     >>> pair(Path("quasart/dev.json"))
     (PosixPath('quasart/dev.txt'), PosixPath('quasart/dev.json'))
@@ -62,6 +62,12 @@ def pair(path: Path) -> tuple[Path, Path]:
     if plain.suffix not in (".txt", ".json"):
         raise KAdapterError(f"{path}: expected a file whose name ends in .txt or .json (or with .gz after it)")
     return plain.with_suffix(f".txt{gz}"), plain.with_suffix(f".json{gz}")
+
+
+def _there(file: Path) -> Path:
+    """The file, or where there is none the one that differs in being gzipped."""
+    other = file.with_suffix("") if file.suffix == ".gz" else file.with_name(f"{file.name}.gz")
+    return other if other.exists() and not file.exists() else file
 
 
 def _text(record: Record, key: str) -> str:

@@ -143,25 +143,25 @@ def json_list(path: Path) -> Iterator[Record]:
 def json_lists(path: Path) -> Iterator[tuple[str, Record]]:
     """Key and object for every object of a file that is one JSON object of lists, parsed one at a time."""
     source = _Source(path)
-    source.expect("{", "start of file", "{ : a JSON object of lists")
-    mark = source.peek()
-    while mark != "}":
-        if mark != '"':
-            raise source.error("key", "a string")
-        key = str(source.value("key"))
-        if not is_text(key):
-            raise source.error("key", "text without lone surrogates", key)
-        source.expect(":", key, ": and a list")
+    for key in source.keys("{ : a JSON object of lists"):
         for record in source.objects(key):
             yield key, record
-        mark = source.peek()
-        if mark == ",":
-            source.expect(",", key, ", or }")
-            mark = source.peek()
-        elif mark != "}":
-            raise source.error(f"after {key}", ", or }")
-    source.expect("}", "end of file", "}")
     source.finish()
+
+
+def json_member(path: Path, member: str) -> Iterator[Record]:
+    """Every object of the list `member` of a file that is one JSON object, parsed one at a time; its other members are
+    passed over."""
+    source, found = _Source(path), False
+    for key in source.keys(f"{{ : a JSON object with the list {member!r}"):
+        if key == member:
+            found = True
+            yield from source.objects(key)
+        else:
+            source.value(key)
+    source.finish()
+    if not found:
+        raise source.error(member, "a list of objects", NOTHING)
 
 
 class _Source:
@@ -202,6 +202,27 @@ class _Source:
         if self.peek():
             raise self.error("after the end", "the end of the file")
 
+    def keys(self, expected: str) -> Iterator[str]:
+        """Every key of the JSON object that comes next; whoever asks takes the value before the next key."""
+        self.expect("{", "start of file", expected)
+        mark = self.peek()
+        while mark != "}":
+            if mark != '"':
+                raise self.error("key", "a string")
+            key = str(self.value("key"))
+            if not is_text(key):
+                raise self.error("key", "text without lone surrogates", key)
+            self.expect(":", key, ": and a list")
+            self.peek()
+            yield key
+            mark = self.peek()
+            if mark == ",":
+                self.expect(",", key, ", or }")
+                mark = self.peek()
+            elif mark != "}":
+                raise self.error(f"after {key}", ", or }")
+        self.expect("}", "end of file", "}")
+
     def objects(self, key: str) -> Iterator[Record]:
         """Every object of the JSON list that comes next."""
         self.expect("[", key or "start of file", "[ : a JSON list of objects")
@@ -234,6 +255,8 @@ class _Source:
                 raise self.error(where, f"a JSON object ({error.msg})") from None
             except (ValueError, RecursionError) as error:
                 raise self.error(where, f"a JSON object ({error})") from None
+            if type(value) in (int, float) and end > len(self.text) - 16 and self.more():
+                continue  # the window may have cut the number
             if end - self.at > LONGEST:
                 raise self.error(where, f"at most {LONGEST} characters", TOO_MUCH)
             self.at = end

@@ -1,4 +1,4 @@
-"""The five tables that formats read to and tasks read from; the only thing the two have in common.
+"""The tables that formats read to and tasks read from; the only thing the two have in common.
 
 Offsets count characters of the row's text, from 0, end exclusive. Where a format gives tokens, text is the tokens
 joined by one space, and `tokens` keeps them so that `write` recovers token positions; where it gives text alone,
@@ -30,3 +30,13 @@ CHOICE = Features(id=_STRING, context=_STRING, question=_STRING, answers=List(_S
 
 # A question, its accepted answers and the paragraphs a retriever found for it (section 4.3, SearchQA and Quasar-T).
 OPENQA = Features(id=_STRING, question=_STRING, answers=List(_STRING), paragraphs=List(_STRING))
+
+# A fact and the sentences, with [MASK] for its object, that probe it; subject and object as each sentence has them
+# (LAMA, early version of the paper).
+PROBE = Features(
+    id=_STRING, relation=_STRING, subject=_STRING, object=_STRING, subj_id=_STRING, obj_id=_STRING,
+    sentences=List({"text": _STRING, "subject": _STRING, "object": _STRING}),
+)  # fmt: skip
+
+# An edge of a knowledge graph.
+TRIPLE = Features(id=_STRING, head=_STRING, relation=_STRING, tail=_STRING)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
@@ -27,11 +27,13 @@ class Task(ABC):
         labels: the label list, in the order of the logits ([] where there is none).
         max_length: longest input in sub-word tokens, special tokens included.
         pads: padding value of each ragged column beside `input_ids`.
+        aside: the columns of `encode` that no batch holds (see `kadapter.batches.Encoded`).
     """
 
     name: str
     schema: str
     pads: dict[str, int] = {}
+    aside: tuple[str, ...] = ()
 
     def __init__(self, labels: Sequence[str] = (), max_length: int = 64) -> None:
         if max_length < 8:
@@ -56,7 +58,7 @@ class Task(ABC):
     @abstractmethod
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
         """Columns of examples (one list per schema column) to columns of model inputs and targets; `input_ids` among
-        them."""
+        them, and `sequences`, how many each example has, where it is not one."""
 
     @abstractmethod
     def head(self, width: int, hidden: int) -> nn.Module:
@@ -71,8 +73,9 @@ class Task(ABC):
         return list(logits.float().cpu().numpy())
 
     @abstractmethod
-    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray) -> Sequence | np.ndarray:
-        """Predictions in the form that `metric` takes."""
+    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> Sequence | np.ndarray:
+        """Predictions in the form that `metric` takes. `encoded`, the examples, is needed where an answer quotes them
+        (reading)."""
 
     @abstractmethod
     def references(self, encoded) -> Sequence | np.ndarray:
@@ -82,6 +85,10 @@ class Task(ABC):
     @abstractmethod
     def metric(self) -> Metric:
         """The scorer of this task."""
+
+    def counts(self, encoded) -> dict[str, int]:
+        """What is to be told of encoded examples beside their number, as how many cannot be learned from."""
+        return {}
 
     def metrics(self, predictions: Sequence | np.ndarray, references: Sequence | np.ndarray) -> dict[str, float]:
         """Scores as fractions."""
@@ -121,7 +128,8 @@ def encode_marked(
     """Tokenise texts with each mention between its markers.
 
     Args:
-        mentions: per text, (start, end, opening marker, closing marker) in characters.
+        mentions: per text, (start, end, opening marker, closing marker) in characters; of an opening marker of several
+            words the first stands for it.
 
     Returns:
         `input_ids`, and per mention (marker start, marker end, span start, span end) in tokens, end exclusive: the
@@ -140,9 +148,8 @@ def encode_marked(
             if kind == "open":
                 out += "" if not out or out[-1].isspace() else " "
                 anchor[m][0] = len(out)
-                out += marker
-                anchor[m][1] = len(out)
-                out += " "
+                anchor[m][1] = len(out) + len(marker.split()[0])
+                out += f"{marker} "
                 anchor[m][2] = len(out)
             else:
                 anchor[m][3] = len(out)
@@ -202,6 +209,30 @@ def pool_spans(
     inside = (position >= spans[..., :1]) & (position < spans[..., 1:])  # (batch, mentions, tokens)
     weight = inside.to(fused.dtype) / inside.sum(-1, keepdim=True).clamp(min=1).to(fused.dtype)
     return torch.einsum("bmt,btw->bmw", weight, fused).flatten(1)
+
+
+def pair_template(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int], list[int]]:
+    """The special tokens that a tokenizer puts before, between and after the two texts of a pair.
+
+    RoBERTa's are <s>, </s></s> and </s>, BERT's [CLS], [SEP] and [SEP]; GPT-2 has none.
+    """
+    encoding = tokenizer("a", "b")
+    part = np.array([-1 if s is None else s for s in encoding.sequence_ids(0)])
+    first, second = np.flatnonzero(part == 0), np.flatnonzero(part == 1)
+    ids = list(encoding["input_ids"])
+    return ids[: first[0]], ids[first[-1] + 1 : second[0]], ids[second[-1] + 1 :]
+
+
+def by_group(
+    values: Shaped[Tensor, "sequences *rest"], group: Int[Tensor, " sequences"], fill: float | bool
+) -> Shaped[Tensor, "examples most *rest"]:
+    """The values of each example's sequences side by side, `fill` where an example has fewer than another. `group` is
+    ascending (see `kadapter.batches.Encoded`)."""
+    counts = torch.bincount(group)
+    place = torch.arange(len(group), device=group.device) - (counts.cumsum(0) - counts)[group]
+    out = values.new_full((len(counts), int(counts.max()), *values.shape[1:]), fill)
+    out[group, place] = values
+    return out
 
 
 class SpanClassifier(nn.Module):

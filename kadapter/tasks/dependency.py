@@ -87,7 +87,7 @@ class DependencyTask(Task):
         real = (batch["heads"] != IGNORE).cpu().numpy()
         return [row[keep] for row, keep in zip(best, real, strict=True)]
 
-    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray) -> Sequence[np.ndarray]:
+    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> Sequence[np.ndarray]:
         return outputs
 
     def references(self, encoded) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """Relation classification: which relation holds between a marked subject and object. The factual pre-training task
 (Section 3.2), TACRED (Section 4.3), Wiki80 and SemEval-2010 Task 8."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from kadapter import metrics
 from kadapter.errors import unknown
 from kadapter.tasks.base import POOLING, Batch, SpanClassifier, Task, chosen_spans, encode_marked
 
+MARKERS = ("plain", "typed")
+
 
 class RelationTask(Task):
     """One label for a pair of mentions: `@` around the subject, `#` around the object, the two vectors concatenated.
@@ -22,6 +25,8 @@ class RelationTask(Task):
             paper).
         negative: a label that stands for "no relation" and does not count in F1 (TACRED `no_relation`, SemEval
             `Other`); ignored where the label list lacks it.
+        markers: `plain`, or `typed`, which says the type of each mention in words, too, where it is known: `@ * person
+            * Ada @` and `# ^ city ^ London #` (typed entity markers in punctuation, Zhou & Chen, 2021).
     """
 
     name, schema = "relation", "relation"
@@ -32,20 +37,21 @@ class RelationTask(Task):
         max_length: int = 64,
         pooling: str = "marker",
         negative: str | None = "no_relation",
+        markers: str = "plain",
     ) -> None:
         super().__init__(labels, max_length)
         if pooling not in POOLING:
             raise unknown("pooling", pooling, POOLING)
-        self.pooling, self.negative = pooling, negative
+        if markers not in MARKERS:
+            raise unknown("markers", markers, MARKERS)
+        self.pooling, self.negative, self.markers = pooling, negative, markers
 
     def options(self) -> dict:
-        return super().options() | {"pooling": self.pooling, "negative": self.negative}
+        return super().options() | {"pooling": self.pooling, "negative": self.negative, "markers": self.markers}
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
-        spans = zip(
-            examples["subj_start"], examples["subj_end"], examples["obj_start"], examples["obj_end"], strict=True
-        )
-        mentions = [[(s0, s1, "@", "@"), (o0, o1, "#", "#")] for s0, s1, o0, o1 in spans]
+        sides = (self._mentions(examples, "subj", "@", "*"), self._mentions(examples, "obj", "#", "^"))
+        mentions = list(zip(*sides, strict=True))
         input_ids, found = encode_marked(tokenizer, examples["text"], mentions, self.max_length)
         return {
             "input_ids": input_ids,
@@ -55,13 +61,23 @@ class RelationTask(Task):
             ],
         }
 
+    def _mentions(self, examples: dict[str, list], role: str, mark: str, inner: str) -> list[tuple[int, int, str, str]]:
+        """Per example where a mention is and what is put before and after it."""
+        starts, ends = examples[f"{role}_start"], examples[f"{role}_end"]
+        if self.markers == "plain":
+            return [(start, end, mark, mark) for start, end in zip(starts, ends, strict=True)]
+        # STATE_OR_PROVINCE and /location/city are read as words
+        types = [" ".join(re.findall(r"[^\W_]+", type)).lower() for type in examples[f"{role}_type"]]
+        opening = [f"{mark} {inner} {words} {inner}" if words else mark for words in types]
+        return [(start, end, o, mark) for start, end, o in zip(starts, ends, opening, strict=True)]
+
     def head(self, width: int, hidden: int) -> nn.Module:
         return SpanClassifier(width, hidden, mentions=2, labels=len(self.labels))
 
     def loss(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> Float[Tensor, ""]:
         return F.cross_entropy(logits.float(), batch["labels"])
 
-    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
         return np.asarray(outputs).argmax(-1)
 
     def references(self, encoded) -> np.ndarray:

@@ -53,7 +53,7 @@ class TypingTask(Task):
     def loss(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> Float[Tensor, ""]:
         return F.binary_cross_entropy_with_logits(logits.float(), batch["labels"])
 
-    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
         logits = np.asarray(outputs)
         chosen = logits > 0
         if self.scorer == "figer":

@@ -12,6 +12,7 @@ from kadapter.formats import conllu, cosmosqa, entity_typing, fewrel, openqa, ta
 from kadapter.world.corpora import World
 from kadapter.world.documents import write_documents
 from kadapter.world.facts import PROPERTIES
+from kadapter.world.probes import write_probes
 from kadapter.world.questions import choice, reading
 from kadapter.world.unseen import unseen_relations
 
@@ -27,6 +28,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
     - `tacred/{train,dev,test}.json`: the ambiguous relation task; `fewrel/...`: relations the factual corpus has not
     - `cosmosqa/{train,valid,test}.jsonl`: questions with four answers, labelled in the test set, too
     - `searchqa/`, `quasart/`: `{train,dev,test}.txt` and `.json`: questions and paragraphs
+    - `lama/relations.jsonl`, `lama/TREx/P*.jsonl`: every fact as a probe; `triples/{train,valid,test}.txt`
     - `world.json`, for inspection
 
     `knobs` are `World`'s. The same arguments give the same bytes.
@@ -51,6 +53,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
             format.write(dataset, out / name)
             counts[name] = len(dataset)
     counts["trex_raw"] = write_documents(world, out / "trex_raw")
+    counts |= write_probes(world, out)
     for name, content in (("trex/relations.json", PROPERTIES), ("world.json", world.describe())):
         (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return counts
