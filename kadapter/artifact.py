@@ -25,6 +25,7 @@ from kadapter.errors import KAdapterError
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, HEAD, CARD = "adapter_config.json", "adapter.safetensors", "head.safetensors", "README.md"
 MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS = "model_config.json", "model.safetensors", "adapters"
+BACKBONE = "backbone"  # in a run: the folder of a backbone that was itself trained, as `from_pretrained` reads it
 OURS = {CONFIG, WEIGHTS, HEAD, CARD, MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS}
 KEYS = {"format_version", "adapter", "backbone", "trained_on", "head"}
 

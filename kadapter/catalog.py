@@ -24,6 +24,9 @@ FORMATS = {
     "redocred": "Re-DocRED: documents, read as sentence-level pairs",
     "cosmosqa": "CosmosQA: csv or one JSON per line",
     "openqa": "SearchQA and Quasar-T in OpenQA's layout: questions (.txt) and their paragraphs (.json)",
+    "lama": "LAMA's probes: facts with masked sentences, one JSON per line",
+    "triples": "Knowledge graphs: head, relation and tail between tabs",
+    "squad": "SQuAD and XQuAD: one JSON object, a question read with all paragraphs of its article",
 }
 
 # task -> "module:class"
@@ -31,7 +34,10 @@ TASKS = {
     "relation": "kadapter.tasks.relation:RelationTask",
     "dependency": "kadapter.tasks.dependency:DependencyTask",
     "typing": "kadapter.tasks.typing:TypingTask",
+    "choice": "kadapter.tasks.choice:ChoiceTask",
+    "span": "kadapter.tasks.span:SpanTask",
 }
+LABELLED = ("relation", "typing")  # tasks with a list of labels, whose logits can be compared case by case
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ KNOWLEDGE = {
     "linguistic": Knowledge("dependency", {"head_type": "position"}, "Section 3.3: dependency head prediction"),
 }
 
-ROWS = ("backbone", "none")  # model rows that plug in nothing that was trained: plain, and an untrained adapter
+# Model rows without a trained adapter: plain, with the backbone itself trained on all knowledge, an untrained adapter.
+ROWS = ("backbone", "multitask", "none")
 
 
 def format_module(name: str) -> ModuleType:
@@ -85,7 +92,7 @@ def knowledge(name: str) -> Knowledge:
 
 
 def adapters_of(model: str, known: Collection[str] | None = None) -> list[str]:
-    """The trained adapters that a model row plugs in: none for `backbone` and `none`, [F, L] for `F+L`.
+    """The trained adapters that a model row plugs in: none for those of `ROWS`, [F, L] for `F+L`.
 
     Raises KAdapterError for one that is not among `known` (None: any name will do).
     """

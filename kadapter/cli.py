@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import kadapter
+from kadapter import bench_cli, data_cli
 from kadapter.errors import KAdapterError
 
 # Everything else is imported where it is used: `kadapter --help` does not wait for torch.
@@ -20,6 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_cli.app, name="data")
+app.add_typer(bench_cli.bench, name="bench")
+app.add_typer(bench_cli.features, name="features")
 Preset = Annotated[str, typer.Argument(help="A name that `kadapter presets` lists, or the path of a YAML file.")]
 Root = Annotated[Path, typer.Option(help="The folder of runs.")]
 
@@ -36,9 +40,11 @@ def run(
 ) -> None:
     """Execute a preset's notebooks; finished ones are kept. Prints one table and the path of the report."""
     from kadapter.pipeline import Pipeline
-    from kadapter.preset import load
+    from kadapter.preset import load, present
 
     loaded = load(preset, set_ or ())
+    for name in sorted(loaded["tasks"].keys() - present(loaded)["tasks"].keys()):
+        typer.echo(f"task {name} is left out: its dataset {loaded['tasks'][name]['dataset']} is not there")
     from kadapter import report  # brings pandas; a misspelt preset has been refused by now
 
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: the notebooks at work are stopped, too

@@ -24,6 +24,8 @@ EXTENSION = {
     "figer_gold": ".tsv",
     "cosmosqa": ".jsonl",
     "openqa": ".txt",
+    "lama": ".jsonl",
+    "triples": ".txt",
 }  # others are .json
 
 
@@ -114,10 +116,11 @@ def label_counts(dataset: Dataset):
 
 
 def _cut(whole: Dataset, spec: Mapping[str, Any]) -> dict[str, Dataset]:
-    """A dataset in seeded parts of the given shares; with `by: sentence`, no text falls in two parts."""
+    """A dataset in seeded parts of the given shares; with `by: sentence`, no text (context, set of
+    paragraphs) falls in two parts."""
     rng = np.random.default_rng(spec.get("seed", 0))
     if spec.get("by", "example") == "sentence":
-        column = "text" if "text" in whole.column_names else "words"
+        column = next(c for c in ("text", "words", "context", "paragraphs") if c in whole.column_names)
         texts = [t if isinstance(t, str) else " ".join(t) for t in whole[column]]
         _, group = np.unique(np.asarray(texts, dtype=object), return_inverse=True)
     else:

@@ -1,6 +1,7 @@
 """Predictions of a model on encoded examples, in their order, and their scores."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from tqdm.auto import tqdm
 
 from kadapter.batches import Encoded
 from kadapter.features import token_batches
+from kadapter.memory import kept_memory
 from kadapter.metrics import Metric
 from kadapter.model import KnowledgeModel
 
@@ -18,7 +20,8 @@ class Predictions:
     """What a model answered.
 
     Attributes:
-        outputs: per example the kept logits (classification) or decided positions (dependency heads).
+        outputs: per example the kept logits (classification, choice), decided positions (dependency heads) or
+            candidate spans (reading).
         decided: predictions in the metric's form.
         references: gold answers in the same form.
         loss: mean loss over examples.
@@ -59,7 +62,8 @@ def predict(
     loss = 0.0
     bar = tqdm(total=len(encoded), desc="predict", unit="ex", leave=False, disable=not progress)
     try:
-        with bar, torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+        in_bf16 = model.backbone.in_bf16() if bf16 and encoded.states is None else nullcontext()
+        with bar, in_bf16, kept_memory(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             for chosen in token_batches(encoded.lengths, batch_tokens):
                 batch = {k: v.to(device) for k, v in encoded.__getitems__(chosen).items()}
                 result = model(**batch)
@@ -70,4 +74,6 @@ def predict(
     finally:
         model.train(training)
     task = model.task
-    return Predictions(outputs, task.decide(outputs), task.references(encoded), loss / len(encoded), task.metric)
+    return Predictions(
+        outputs, task.decide(outputs, encoded), task.references(encoded), loss / len(encoded), task.metric
+    )

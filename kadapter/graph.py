@@ -14,7 +14,7 @@ from typing import Any
 
 import kadapter
 from kadapter import preset
-from kadapter.catalog import adapters_of
+from kadapter.catalog import LABELLED, adapters_of
 from kadapter.errors import KAdapterError, unknown
 
 
@@ -48,8 +48,10 @@ class Stage:
 def graph(p: Mapping[str, Any]) -> list[Stage]:
     """The stages of a preset (as `preset.load` returns it), every one after those it needs.
 
-    Raises KAdapterError if data files that the preset names are missing.
+    Tasks on optional datasets that are not there are left out. Raises KAdapterError if other data files that the preset
+    names are missing.
     """
+    p = preset.present(p)
     files = preset.data_files(p)
     source = p["data"] if "world" in p["data"] else {"path": str(preset.data_folder(p))}
     data = Stage("01_build_data.ipynb", "data", "all", {"data": source, "datasets": p["datasets"]}, files=files)
@@ -60,18 +62,28 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
         keys = ("dataset", "knowledge", "task_options", "adapter", "fusion", "training")
         parameters = {"name": name, "backbone": p["backbone"]} | {key: entry[key] for key in keys}
         stages.append(Stage("02_pretrain_adapter.ipynb", "pretrain", name, parameters, {"data": data.id}, (data.id,)))
+    if "multitask" in p["models"]:
+        stages.append(_multitask(p, data.id))
     for name, task in p["tasks"].items():
         for regime in task["regimes"]:
             chosen = task["models"].get(regime, p["models"])
             rows = [_finetune(p, name, task, regime, model, data.id) for model in p["models"] if model in chosen]
             stages += rows
-            if len(rows) > 1:
+            if len(rows) > 1 and task["task"] in LABELLED:
                 ids = [row.id for row in rows]
                 case = {"name": f"{name}-{regime}"}
                 stages.append(Stage("04_case_study.ipynb", "cases", case["name"], case, {"runs": ids}, ids))
     # The report reads whatever stands in the folder of this preset's runs: its parent, "..", is the root.
     ends = [stage.id for stage in stages]
     return [*stages, Stage("07_report.ipynb", "report", "all", {"preset": p["name"]}, {"root": ".."}, ends)]
+
+
+def _multitask(p: Mapping[str, Any], data: str) -> Stage:
+    keys = ("knowledge", "dataset", "task_options")
+    parts = {name: {key: p["knowledge"][name][key] for key in keys} for name in p["multitask"]["knowledge"]}
+    parameters = {"parts": parts, "training": p["multitask"]["training"]}
+    parameters |= {"backbone": p["backbone"], "fusion": p["fusion"]}
+    return Stage("02_pretrain_multitask.ipynb", "pretrain", "multitask", parameters, {"data": data}, (data,))
 
 
 def _finetune(p: Mapping[str, Any], name: str, task: Mapping[str, Any], regime: str, model: str, data: str) -> Stage:
@@ -91,7 +103,12 @@ def _finetune(p: Mapping[str, Any], name: str, task: Mapping[str, Any], regime: 
         "none_adapter": next(iter(p["knowledge"].values()))["adapter"] if model == "none" else {},
     }
     inputs = {"data": data, "adapters": adapters}
-    return Stage("03_finetune.ipynb", "finetune", parameters["name"], parameters, inputs, (data, *adapters.values()))
+    needs = [data, *adapters.values()]
+    if model == "multitask":
+        parameters.pop("backbone")
+        inputs["backbone"] = "pretrain/multitask"
+        needs.append(inputs["backbone"])
+    return Stage("03_finetune.ipynb", "finetune", parameters["name"], parameters, inputs, tuple(needs))
 
 
 def keys(stages: Sequence[Stage], notebooks: Path) -> dict[str, str]:

@@ -86,7 +86,7 @@ class Metric:
 class Accuracy(Metric):
     """Share of examples whose predicted label is the gold label: correct / n. CosmosQA in Table 3.
 
-    `predictions` and `references` are (n,) label numbers.
+    `predictions` and `references` are (n,) label numbers; a negative reference is none, and raises KAdapterError.
     """
 
     name = "accuracy"
@@ -95,6 +95,11 @@ class Accuracy(Metric):
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         predictions, references = self._arrays(predictions, references, 1)
+        if absent := int((references < 0).sum()):
+            raise KAdapterError(
+                f"accuracy: {absent} of {len(references)} examples have no gold label; "
+                "expected one each: score a split whose labels are published"
+            )
         return np.stack([predictions == references, np.ones(len(references))], axis=1).astype(float)
 
     def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:

@@ -13,16 +13,21 @@ The keys, with what each takes:
         train, dev, test      a file or a list of files of each split, relative to that folder
         split                 {from: FILES, by: example | sentence, parts: {train: 0.8, dev: 0.2}, seed: 0}:
                               cut FILES, shuffled by the seed, into splits of these shares; `sentence` keeps records
-                              of the same text in one split
+                              of the same text (context, paragraphs) in one split
         deduplicate           true: drop from train what occurs twice, or in dev or test
+        optional              true: where its files are missing, the tasks on it are left out
         labels                train (a label that training never saw is an error) or all (those of all splits)
     knowledge.NAME            an adapter to pre-train: knowledge (kadapter.catalog.KNOWLEDGE), dataset, task_options,
                               adapter (sizes: kadapter.adapter.AdapterConfig), fusion, training
     tasks.NAME                a downstream task: task (kadapter.catalog.TASKS), dataset, task_options, regimes,
                               training; a regime's name inside `training` holds what differs in that regime, and
                               inside `models` (optional) which of the rows that regime has
-    models                    backbone, none (an adapter without knowledge), names of adapters joined by +
+    multitask                 the row multitask: knowledge (names of the entries that the backbone itself is trained
+                              on, Figure 1a) and training
+    models                    backbone, multitask, none (an adapter without knowledge), names of adapters joined by +
     seeds                     one fine-tuning for each
+    brief                     {tasks: [...], models: [...]}: the part that is run when nobody asks for more;
+                              `--set tasks=all` runs everything, `--set tasks=[NAME, ...]` these tasks
 
 `training` takes the fields of kadapter.training.Settings that do not depend on the stage, and max_length (tokens).
 """
@@ -39,7 +44,9 @@ from kadapter.errors import KAdapterError, unknown
 from kadapter.preset_check import ENTRIES, REGIMES, SPLITS, TOP, check
 
 FOLDER = Path(__file__).parent / "presets"
-DEFAULTS = {"citation": "", "fusion": "concat", "data": {}, "knowledge": {}, "models": ["backbone"], "seeds": [0]}
+DEFAULTS = {"citation": "", "fusion": "concat", "models": ["backbone"], "seeds": [0]} | {
+    section: {} for section in ("data", "knowledge", "multitask", "brief")
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -78,13 +85,20 @@ def load(name: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
 
     Args:
         name: see `read`.
-        overrides: texts `a.b.c=VALUE` that set one value each, VALUE in YAML (`seeds=[0,1]`).
+        overrides: texts `a.b.c=VALUE` that set one value each, VALUE in YAML (`seeds=[0,1]`); `tasks=all` and
+            `tasks=[NAME, ...]` choose among the tasks that are there.
 
     Raises KAdapterError for what is unknown, missing or of the wrong type, with its path and the nearest known name.
     """
     preset = read(name)
+    chosen, keys = None, set()
     for text in overrides:
-        _override(preset, text)
+        key, _, value = text.partition("=")
+        keys.add(key.strip())
+        if key.strip() == "tasks" and (value.strip() == "all" or value.strip().startswith("[")):
+            chosen = _parse(value, f"--set {text}")
+        else:
+            _override(preset, text)
     preset = DEFAULTS | preset
     defaults = {
         "knowledge": {"task_options": {}, "fusion": preset["fusion"]},
@@ -94,7 +108,28 @@ def load(name: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
         if isinstance(preset.get(key), dict):
             preset[key] = {n: default | e if isinstance(e, dict) else e for n, e in preset[key].items()}
     check(preset)
-    return preset
+    return _chosen(preset, chosen, "models" in keys)
+
+
+def _chosen(preset: dict[str, Any], chosen: str | list[str] | None, models_set: bool) -> dict[str, Any]:
+    """The preset with the tasks that were asked for, or those of its section `brief`, and the models accordingly."""
+    brief = preset.pop("brief")
+    if chosen is None:
+        names = brief.get("tasks", list(preset["tasks"]))
+    else:
+        names = list(preset["tasks"]) if chosen == "all" else chosen
+    for name in names:
+        if name not in preset["tasks"]:
+            raise unknown("task", name, preset["tasks"])
+    tasks = {name: entry for name, entry in preset["tasks"].items() if name in names}
+    models = preset["models"]
+    if chosen != "all" and not models_set:
+        models = [model for model in models if model in brief.get("models", models)]
+    datasets = preset["datasets"]
+    if "world" not in preset["data"]:  # files that nothing reads need not be there
+        read = {entry["dataset"] for entry in (*tasks.values(), *preset["knowledge"].values())}
+        datasets = {name: dataset for name, dataset in datasets.items() if name in read}
+    return preset | {"datasets": datasets, "tasks": tasks, "models": models}
 
 
 def data_folder(preset: Mapping[str, Any]) -> Path | None:
@@ -120,23 +155,43 @@ def data_folder(preset: Mapping[str, Any]) -> Path | None:
 def data_files(preset: Mapping[str, Any]) -> list[Path]:
     """Every data file that the preset reads, absolute; [] for the embedded world.
 
-    Raises KAdapterError for the first that is missing.
+    Raises KAdapterError for the first that is missing, unless its dataset is optional.
     """
     folder = data_folder(preset)
     if folder is None:
         return []
     files = []
-    for name, dataset in preset["datasets"].items():
-        base = folder / Path(dataset.get("path", "")).expanduser()
-        named = dataset | dataset.get("split", {})
-        for file in (file for key in (*SPLITS, "from") for file in as_list(named.get(key))):
-            if not (base / file).is_file():
+    for name, dataset in present(preset)["datasets"].items():
+        for file in _files(folder, dataset):
+            if not file.is_file():
                 raise KAdapterError(
-                    f"dataset '{name}': there is no file {base / file}: put it there, or name another place with "
-                    f"--set datasets.{name}.path=FOLDER (now {base}) or --set data.path=FOLDER"
+                    f"dataset '{name}': there is no file {file}: put it there, or name another place with "
+                    f"--set datasets.{name}.path=FOLDER (now {_base(folder, dataset)}) or --set data.path=FOLDER"
                 )
-            files.append(base / file)
+            files.append(file)
     return files
+
+
+def present(preset: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset without the optional datasets whose files are missing, and without the tasks on them."""
+    folder = data_folder(preset)
+    missing = {
+        name
+        for name, dataset in preset["datasets"].items()
+        if folder is not None and dataset.get("optional") and not all(f.is_file() for f in _files(folder, dataset))
+    }
+    datasets = {name: dataset for name, dataset in preset["datasets"].items() if name not in missing}
+    tasks = {name: task for name, task in preset["tasks"].items() if task["dataset"] not in missing}
+    return dict(preset) | {"datasets": datasets, "tasks": tasks}
+
+
+def _base(folder: Path, dataset: Mapping[str, Any]) -> Path:
+    return folder / Path(dataset.get("path", "")).expanduser()
+
+
+def _files(folder: Path, dataset: Mapping[str, Any]) -> list[Path]:
+    named = dataset | dataset.get("split", {})
+    return [_base(folder, dataset) / file for key in (*SPLITS, "from") for file in as_list(named.get(key))]
 
 
 def as_list(files: str | list[str] | None) -> list[str]:

@@ -16,11 +16,13 @@ REGIMES = ("frozen", "paper", "full")
 FUSIONS = ("concat", "project", "add")
 ENTRIES = {"datasets": "dataset", "knowledge": "knowledge entry", "tasks": "task"}  # sections whose keys the user names
 
-_DATASET = ("format", "path", *SPLITS, "split", "deduplicate", "labels")
+_DATASET = ("format", "path", *SPLITS, "split", "deduplicate", "optional", "labels")
 _SPLIT = ("from", "by", "parts", "seed")
 _KNOWLEDGE = ("knowledge", "dataset", "task_options", "adapter", "fusion", "training")
 _TASK = ("task", "dataset", "task_options", "regimes", "models", "training")
-TOP = ("name", "about", "citation", "backbone", "fusion", "data", *ENTRIES, "models", "seeds")
+_MULTITASK = ("knowledge", "training")
+_BRIEF = ("tasks", "models")
+TOP = ("name", "about", "citation", "backbone", "fusion", "data", *ENTRIES, "multitask", "models", "seeds", "brief")
 ADAPTER = {
     "plug_layers": list,
     "width": int,
@@ -37,6 +39,7 @@ ADAPTER = {
 TRAINING = {
     "epochs": int,
     "batch_size": int,
+    "batch_tokens": int,
     "learning_rate": float,
     "head_rate": float,
     "weight_decay": float,
@@ -67,10 +70,15 @@ def check(preset: Mapping[str, Any]) -> None:
                     f"{key}: {name!r} is no name for a {kind}: expected letters, digits, _, -; "
                     f"not {' or '.join(catalog.ROWS)}"
                 )
+    needed = {entry.get("dataset") for entry in preset["knowledge"].values() if isinstance(entry, dict)}
     for name, dataset in preset["datasets"].items():
         _check_dataset(dataset, f"datasets.{name}", catalog.FORMATS)
+        if dataset.get("optional") and name in needed:
+            raise KAdapterError(f"datasets.{name}.optional: an adapter is pre-trained on it, so it cannot be left out")
     for name, entry in preset["knowledge"].items():
         _check_knowledge(preset, entry, f"knowledge.{name}", catalog.KNOWLEDGE)
+    if preset["multitask"]:
+        _check_multitask(preset, preset["multitask"])
     for key, kind in (("models", str), ("seeds", int)):
         for value in _typed(preset[key], list, key):
             _typed(value, kind, key)
@@ -78,8 +86,11 @@ def check(preset: Mapping[str, Any]) -> None:
             raise KAdapterError(f"{key}: found {preset[key]!r}; expected at least one, none twice")
     for model in preset["models"]:
         _check_model(model, preset["knowledge"])
+        if model == "multitask" and not preset["multitask"]:
+            raise KAdapterError("models: 'multitask' is trained as the section multitask says, and there is none")
     for name, task in preset["tasks"].items():
         _check_task(preset, task, f"tasks.{name}", catalog.TASKS)
+    _check_brief(preset, preset["brief"])
 
 
 def _check_knowledge(preset: Mapping[str, Any], entry: Any, where: str, kinds: Iterable[str]) -> None:
@@ -90,6 +101,23 @@ def _check_knowledge(preset: Mapping[str, Any], entry: Any, where: str, kinds: I
     _uses(preset, entry["dataset"], where, ("train", "dev"))
     _values(entry["adapter"], f"{where}.adapter", ADAPTER)
     _values(entry["training"], f"{where}.training", TRAINING)
+
+
+def _check_multitask(preset: Mapping[str, Any], entry: Any) -> None:
+    _keys(entry, "multitask", _MULTITASK, _MULTITASK)
+    for name in _typed(entry["knowledge"], list, "multitask.knowledge"):
+        _named("knowledge entry", name, preset["knowledge"])
+    if not entry["knowledge"] or len(set(entry["knowledge"])) < len(entry["knowledge"]):
+        raise KAdapterError(f"multitask.knowledge: found {entry['knowledge']!r}; expected at least one, none twice")
+    _values(entry["training"], "multitask.training", TRAINING)
+
+
+def _check_brief(preset: Mapping[str, Any], brief: Any) -> None:
+    _keys(brief, "brief", _BRIEF, ())
+    for name in _typed(brief.get("tasks", []), list, "brief.tasks"):
+        _named("task", name, preset["tasks"])
+    for model in _typed(brief.get("models", []), list, "brief.models"):
+        _check_model(model, preset["knowledge"])
 
 
 def _check_task(preset: Mapping[str, Any], task: Any, where: str, tasks: Iterable[str]) -> None:
@@ -162,7 +190,8 @@ def _check_dataset(dataset: Any, where: str, formats: Iterable[str]) -> None:
         for file in value if isinstance(value, list) and value else [value]:
             _typed(file, str, f"{where}.{key}")
     _typed(dataset.get("path", ""), str, f"{where}.path")
-    _typed(dataset.get("deduplicate", False), bool, f"{where}.deduplicate")
+    for key in ("deduplicate", "optional"):
+        _typed(dataset.get(key, False), bool, f"{where}.{key}")
     _named("labels", dataset.get("labels", "train"), ("train", "all"))
 
 

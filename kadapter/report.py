@@ -1,56 +1,27 @@
-"""The paper's Tables 2 to 4 for the finished runs of a preset, with the statistics that the paper lacks and the rows
-that the paper prints. Values are fractions in data and CSV, percent where people read (terminal, LaTeX, HTML).
+"""The paper's Tables 2 to 4 for the finished runs of a preset, with what the paper lacks: intervals and tests, the rows
+that it prints beside ours, and scores of parts of each test set and of each label. Values are fractions in data and
+CSV, percent where people read (terminal, LaTeX, HTML).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from kadapter import rendering, runs, statistics
-from kadapter.errors import KAdapterError, unknown
-from kadapter.metrics import Metric, get
-from kadapter.rendering import by_model, latex
+from kadapter import labels, published, rendering, runs, slices, statistics
+from kadapter.errors import KAdapterError
+from kadapter.rendering import latex
 from kadapter.rendering import pretty as pretty
+from kadapter.scored import REGIMES, Scored, scored
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-REGIMES = ("frozen", "paper", "full")  # in this order in every table
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A finished fine-tuning run: which row it is, and what each test example counts, (seeds, n, k)."""
-
-    task: str
-    dataset: str
-    regime: str
-    model: str
-    metric: Metric
-    seeds: tuple[int, ...]
-    counts: np.ndarray
-    run: runs.Result
-
-    @property
-    def values(self) -> np.ndarray:
-        """The headline value of every seed, (seeds,)."""
-        return self.metric.reduce(self.counts.sum(axis=1))[self.metric.primary]
-
-
-def scored(root: str | Path, preset: str) -> list[Scored]:
-    """The finished fine-tuning runs of a preset, by task, regime and model. [] if there are none.
-
-    Raises KAdapterError for a run whose files do not say what the report needs.
-    """
-    found = [_read(run) for run in runs.find(root, preset) if run.path.parent.name == "finetune"]
-    return sorted(found, key=lambda run: (run.task, REGIMES.index(run.regime), by_model(run.model)))
+KEPT = 8  # presets whose tables are kept: a notebook asks for them several times, and they take seconds
 
 
 def rows(root: str | Path, preset: str) -> list[dict[str, Any]]:
@@ -59,7 +30,7 @@ def rows(root: str | Path, preset: str) -> list[dict[str, Any]]:
     Mean, spread and interval (`statistics.interval`) of the headline value, whose key `metric` is, as fractions;
     `seeds` is their number.
     """
-    return [_row(run) for run in scored(root, preset)]
+    return [dict(_row(run)) for run in scored(root, preset)]
 
 
 def comparisons(root: str | Path, preset: str) -> pd.DataFrame:
@@ -68,7 +39,7 @@ def comparisons(root: str | Path, preset: str) -> pd.DataFrame:
     Columns: task, regime, metric, model, against, difference, ci_low, ci_high, p, p_holm, seeds, n. `p_holm` is
     corrected (Holm) for all comparisons of this table. Where two models have not the same seeds, those of both count.
     """
-    return _comparisons(scored(root, preset))
+    return _comparisons(scored(root, preset)).copy()
 
 
 def table(root: str | Path, preset: str) -> pd.DataFrame:
@@ -97,33 +68,6 @@ def nothing(root: str | Path, preset: str) -> KAdapterError:
     return KAdapterError(f"preset '{preset}' has no finished fine-tuning run under {where}: `kadapter run {preset}`")
 
 
-def published(dataset: str) -> pd.DataFrame:
-    """What the paper prints for a dataset: table, dataset, model, ours, metric, value, note.
-
-    `value` is in percent, `ours` the model row that it stands beside ("" for none). Raises KAdapterError for a dataset
-    that the paper does not report.
-    """
-    if dataset not in _published():
-        raise unknown("published dataset", dataset, _published())
-    entry = _published()[dataset]
-    return pd.DataFrame(
-        [
-            {
-                "table": entry["table"],
-                "dataset": dataset,
-                "model": row["model"],
-                "ours": row.get("ours", ""),
-                "metric": metric,
-                "value": value,
-                "note": entry.get("note", ""),
-            }
-            for row in entry["rows"]
-            for metric, value in zip(entry["metrics"], row["scores"], strict=True)
-            if value is not None
-        ]
-    )
-
-
 def beside_published(root: str | Path, preset: str) -> pd.DataFrame:
     """The published rows beside ours, where a dataset (or a task on real data) has the name of one of the paper's.
 
@@ -133,9 +77,28 @@ def beside_published(root: str | Path, preset: str) -> pd.DataFrame:
     return _beside_published(scored(root, preset))
 
 
+def by_slice(root: str | Path, preset: str) -> pd.DataFrame:
+    """Every model's headline value on parts of the test set (`kadapter.slices`), and its difference to
+    `backbone` there.
+
+    Columns: task, regime, metric, kind, slice, model, mean, std, ci_low, ci_high, seeds, n, difference, difference_low,
+    difference_high. Fractions; NaN where there is no backbone. Runs that left no slices are not in it.
+    """
+    return _slices(scored(root, preset)).copy()
+
+
+def by_label(root: str | Path, preset: str) -> pd.DataFrame:
+    """Every model's precision, recall and F1 of each label (`kadapter.labels`), and its F1 less that of `backbone`.
+
+    Columns: task, regime, label, n, model, precision, recall, f1, std, difference. Fractions. Tasks without labels are
+    not in it.
+    """
+    return _labels(scored(root, preset)).copy()
+
+
 def export(root: str | Path, preset: str, folder: str | Path) -> dict[str, Path]:
-    """Write the tables of a preset into `folder`: scores, comparisons and published as CSV (fractions; published in
-    percent) and scores as LaTeX. Returns name -> path."""
+    """Write the tables of a preset into `folder`: scores, comparisons, slices, labels and published as CSV (fractions;
+    published in percent) and scores as LaTeX. Returns name -> path."""
     found = scored(root, preset)
     compared = _comparisons(found)
     frame = _table(found, compared)
@@ -143,6 +106,8 @@ def export(root: str | Path, preset: str, folder: str | Path) -> dict[str, Path]
         "scores.csv": frame.to_csv(index=False),
         "scores.tex": latex(frame),
         "comparisons.csv": compared.to_csv(index=False),
+        "slices.csv": _slices(found).to_csv(index=False),
+        "labels.csv": _labels(found).to_csv(index=False),
         "published.csv": _beside_published(found).to_csv(index=False),
     }
     folder = Path(folder)
@@ -163,14 +128,15 @@ def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
     if not found:
         raise nothing(root, preset)
     compared = _comparisons(found)
-    beside = _beside_published(found)
     text = page(
         preset,
         _table(found, compared),
         compared,
         _seed_scores(found),
-        beside,
-        {name: published(name) for name in _published()},
+        _slices(found),
+        _labels(found),
+        _beside_published(found),
+        {name: published.rows(name) for name in published.datasets()},
         runs.find(root, preset),
     )
     path = Path(path)
@@ -179,34 +145,14 @@ def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
     return path
 
 
-def _read(run: runs.Result) -> Scored:
-    needed = ("task", "regime", "model", "metric", "seeds")
-    missing = [key for key in needed if key not in run.data]
-    if missing:
-        raise KAdapterError(f"{run.path / runs.RESULT} has no {missing[0]!r}: expected {', '.join(needed)}")
-    path = run.path / "counts.npz"
-    try:
-        with np.load(path) as file:
-            counts = file["counts"].astype(float)
-    except (OSError, ValueError, KeyError) as error:
-        raise KAdapterError(f"{path} is missing or damaged ({error}): remove the folder, run its stage again") from None
-    if run.regime not in REGIMES:
-        raise unknown(f"regime in {run.id}", run.regime, REGIMES)
-    seeds = tuple(run.seeds)
-    if counts.ndim != 3 or len(counts) != len(seeds):
-        raise KAdapterError(
-            f"{path} has counts of shape {counts.shape}; expected (seeds, n, k) with the {len(seeds)} seeds of the run"
-        )
-    metric = get(run.metric["name"], **run.metric.get("options", {}))
-    return Scored(run.task, run.data.get("dataset", ""), run.regime, run.model, metric, seeds, counts, run)
-
-
+@lru_cache(1000)
 def _row(run: Scored) -> dict[str, Any]:
     named = {"task": run.task, "model": run.model, "regime": run.regime, "metric": run.metric.primary}
     return named | statistics.interval(run.counts, run.metric)
 
 
-def _comparisons(found: Iterable[Scored]) -> pd.DataFrame:
+@lru_cache(KEPT)
+def _comparisons(found: tuple[Scored, ...]) -> pd.DataFrame:
     columns = "task regime metric model against difference ci_low ci_high p p_holm seeds n".split()
     by_row = {(run.task, run.regime, run.model): run for run in found}
     pairs = [
@@ -233,7 +179,7 @@ def _compare(run: Scored, other: Scored) -> dict[str, Any]:
     return named | {"against": other.model} | result | {"seeds": len(common), "n": a.shape[1]}
 
 
-def _table(found: list[Scored], compared: pd.DataFrame) -> pd.DataFrame:
+def _table(found: Iterable[Scored], compared: pd.DataFrame) -> pd.DataFrame:
     columns = "task regime metric model mean std ci_low ci_high seeds n".split()
     frame = pd.DataFrame([_row(run) | {"metric": run.metric.title} for run in found], columns=columns)
     against = compared[compared["against"] == "backbone"].rename(
@@ -255,24 +201,15 @@ def _seed_scores(found: Iterable[Scored]) -> pd.DataFrame:
 
 
 def _beside_published(found: Iterable[Scored]) -> pd.DataFrame:
-    columns = "table dataset regime metric model published ours ci_low ci_high difference inside".split()
     lines = []
     for run in found:
-        real_task = run.task if not run.dataset.startswith("world") else ""  # fiction has no published numbers
-        name = next((name for name in (run.dataset, real_task) if name in _published()), None)
-        if name is None:
-            continue
-        keys = run.metric.reduce(run.counts.sum(axis=1))
-        ours = {key: statistics.interval(run.counts, run.metric, key) for key in keys}
-        for row in published(name).to_dict("records"):
-            if row["ours"] != run.model or row["metric"] not in ours:
-                continue
-            mean, low, high = (100 * ours[row["metric"]][key] for key in ("mean", "ci_low", "ci_high"))
-            values = [row["value"], mean, low, high, mean - row["value"], low <= row["value"] <= high]
-            named = [row["table"], name, run.regime, row["metric"], run.model]
-            lines.append(dict(zip(columns, named + values, strict=True)))
-    datasets = list(_published())
-    metrics = {name: entry["metrics"].index for name, entry in _published().items()}
+        name = published.name_of(run.dataset, run.task)
+        if name is not None:
+            keys = run.metric.reduce(run.counts.sum(axis=1))
+            ours = {key: statistics.interval(run.counts, run.metric, key) for key in keys}
+            lines += published.beside(name, run.model, run.regime, ours)
+    datasets = list(published.datasets())
+    metrics = {name: entry["metrics"].index for name, entry in published.datasets().items()}
     lines.sort(  # by model last, as they are
         key=lambda line: (
             datasets.index(line["dataset"]),
@@ -280,9 +217,53 @@ def _beside_published(found: Iterable[Scored]) -> pd.DataFrame:
             metrics[line["dataset"]](line["metric"]),
         )
     )
-    return pd.DataFrame(lines, columns=columns)
+    return pd.DataFrame(lines, columns=published.COLUMNS)
 
 
-@cache
-def _published() -> dict[str, Any]:
-    return yaml.safe_load(files("kadapter").joinpath("published.yaml").read_text(encoding="utf-8"))
+@lru_cache(KEPT)
+def _slices(found: tuple[Scored, ...]) -> pd.DataFrame:
+    columns = "task regime metric kind slice model mean std ci_low ci_high seeds n".split()
+    parts = []
+    for runs_of in _groups(found):
+        marked = [
+            (run, frame) for run in runs_of if (frame := slices.read(run.run.path, run.counts.shape[1])) is not None
+        ]
+        if not marked:
+            continue
+        first, marks = marked[0]
+        other = next((run for run, frame in marked if not frame.equals(marks)), None)
+        if other is not None:
+            raise KAdapterError(
+                f"{other.run.id} and {first.run.id} have not the same slices: expected the same data for both"
+            )
+        counts = {run.model: run.counts for run, _ in marked}
+        part = statistics.slices(counts, first.metric, slices.masks(marks))
+        kind, name = zip(*part["slice"], strict=True)
+        named = {"task": first.task, "regime": first.regime, "metric": first.metric.title, "kind": kind}
+        parts.append(part.assign(**named, slice=name))
+    added = ["difference", "difference_low", "difference_high"]
+    return (
+        pd.concat(parts)[[*columns, *added]].reset_index(drop=True)
+        if parts
+        else pd.DataFrame(columns=[*columns, *added])
+    )
+
+
+@lru_cache(KEPT)
+def _labels(found: tuple[Scored, ...]) -> pd.DataFrame:
+    columns = ["task", "regime", "label", "n", "model", "precision", "recall", "f1", "std", "difference"]
+    parts = []
+    for runs_of in _groups(found):
+        scores = {run.model: frame for run in runs_of if (frame := labels.scores(run.run.path)) is not None}
+        for model, frame in scores.items():
+            frame = frame.assign(task=runs_of[0].task, regime=runs_of[0].regime, model=model, difference=np.nan)
+            if model != "backbone" and "backbone" in scores:
+                against = scores["backbone"].set_index("label")["f1"].reindex(frame["label"], fill_value=0.0)
+                frame["difference"] = frame["f1"].to_numpy() - against.to_numpy()  # absent: no example, never predicted
+            parts.append(frame[columns])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _groups(found: Iterable[Scored]) -> Iterable[list[Scored]]:
+    """The runs of one task and regime together, in the order of `found`."""
+    return [list(runs_of) for _, runs_of in groupby(found, key=lambda run: (run.task, run.regime))]

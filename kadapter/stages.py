@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 from tqdm.auto import tqdm
+from transformers import TrainerCallback
 
-from kadapter import catalog
+from kadapter import answers, catalog, slices
 from kadapter.adapter import AdapterConfig, KnowledgeAdapter, build_adapter
-from kadapter.artifact import PretrainingHead, load_adapter, save_adapter
+from kadapter.artifact import BACKBONE, PretrainingHead, load_adapter, save_adapter
 from kadapter.backbone import Backbone, load_tokenizer
 from kadapter.batches import Encoded, encode
 from kadapter.data import Data
@@ -32,7 +33,7 @@ from kadapter.tasks.base import Task
 from kadapter.training import Fit, Settings, attach_store, best_device, computes_bf16, fit
 
 
-def _settings(training: Mapping[str, Any], regime: str, seed: int) -> tuple[Settings, int]:
+def settings_for(training: Mapping[str, Any], regime: str, seed: int) -> tuple[Settings, int]:
     """Training settings and the length limit, which belongs to the task."""
     values = dict(training)
     max_length = values.pop("max_length", 64)
@@ -109,7 +110,7 @@ class Pretraining(_Stage):
         seed: int = 0,
     ) -> None:
         kind = catalog.knowledge(knowledge)
-        self.settings, max_length = _settings(training, "adapter", seed)
+        self.settings, max_length = settings_for(training, "adapter", seed)
         super().__init__(
             data, dataset, kind.task, kind.options | dict(task_options or {}), max_length, fusion, backbone
         )
@@ -119,9 +120,10 @@ class Pretraining(_Stage):
         self.model = KnowledgeModel(self.backbone, fusion, {name: self.adapter}, self.task, seed)
         self.fitted = Fit()
 
-    def fit(self, out: Path, progress: bool = True) -> Fit:
-        """Train on `train`, choose the epoch on `dev`."""
-        self.fitted = fit(self.model, self.split("train"), self.split("dev"), self.settings, out, progress=progress)
+    def fit(self, out: Path, progress: bool = True, callbacks: Sequence[TrainerCallback] = ()) -> Fit:
+        """Train on `train`, choose the epoch on `dev`; `callbacks` hear of every epoch."""
+        splits = (self.split("train"), self.split("dev"))
+        self.fitted = fit(self.model, *splits, self.settings, out, progress=progress, callbacks=callbacks)
         return self.fitted
 
     def predict(self, split: str = "dev") -> Predictions:
@@ -164,7 +166,8 @@ class Finetuning(_Stage):
     """Fine-tune and score one model row on one downstream task, once per seed.
 
     Args:
-        model: `backbone`, `none`, or adapter names joined by `+`.
+        model: `backbone`, `multitask`, `none`, or adapter names joined by `+`.
+        backbone: a name, or the run of a backbone trained on knowledge (the row `multitask`).
         adapters: adapter name -> folder of its pre-training run (or of the saved adapter itself).
         none_adapter: sizes of the adapter without knowledge, for the row `none`.
         regime: `frozen`, `paper` or `full`.
@@ -193,11 +196,13 @@ class Finetuning(_Stage):
             raise unknown("regime", regime, [r for r in REGIMES if r != "adapter"])
         if not seeds:
             raise KAdapterError("seeds: expected at least one")
-        _settings(training, regime, 0)
+        settings_for(training, regime, 0)
+        if (inner := Path(backbone) / BACKBONE).is_dir():  # a run that left a trained backbone
+            backbone = str(inner)
         adapters = dict(adapters or {})
         names = ["none"] if model == "none" else catalog.adapters_of(model, list(adapters))
         super().__init__(
-            data, dataset, task, dict(task_options or {}), _settings(training, regime, 0)[1], fusion, backbone
+            data, dataset, task, dict(task_options or {}), settings_for(training, regime, 0)[1], fusion, backbone
         )
         self.model_name, self.regime, self.training, self.seeds = model, regime, training, list(seeds)
         self.task_name = task_name or task
@@ -221,17 +226,31 @@ class Finetuning(_Stage):
         adapters = copy.deepcopy(self.adapters) if "adapters" in trains else self.adapters
         return KnowledgeModel(backbone, self.fusion, adapters, self.task, seed)
 
-    def run(self, out: Path, progress: bool = True) -> pd.DataFrame:
-        """Fit each seed on `train`, choose the epoch on `dev`, score `test` once. Returns one row per seed."""
+    def run(self, out: Path, progress: bool = True, callbacks: Sequence[TrainerCallback] = ()) -> pd.DataFrame:
+        """Fit each seed on `train`, choose the epoch on `dev`, score `test` once. Returns one row per seed.
+
+        Args:
+            callbacks: told of every epoch of every seed.
+        """
         for seed in tqdm(
             self.seeds, desc=f"{self.task_name} {self.regime} {self.model_name}", unit="seed", disable=not progress
         ):
-            settings, _ = _settings(self.training, self.regime, seed)
+            settings, _ = settings_for(self.training, self.regime, seed)
             model = self.build(seed).to(best_device())
             bf16 = computes_bf16(settings, best_device())
             if not self.fits:  # what is frozen is the same for every seed: computed once
                 splits = {s: attach_store(model, self.split(s), settings, bf16) for s in ("train", "dev", "test")}
-            self.fits.append(fit(model, splits["train"], splits["dev"], settings, out / f"seed-{seed}", progress=False))
+            self.fits.append(
+                fit(
+                    model,
+                    splits["train"],
+                    splits["dev"],
+                    settings,
+                    out / f"seed-{seed}",
+                    progress=False,
+                    callbacks=callbacks,
+                )
+            )
             self.predictions.append(predict(model, splits["test"], bf16=bf16))
             self.first = self.first or model
         self.check_backbone()
@@ -256,36 +275,16 @@ class Finetuning(_Stage):
             for seed, p, f in zip(self.seeds, self.predictions, self.fits, strict=True)
         )
 
-    def answers(self) -> pd.DataFrame:
-        """One row per seed and test example: text, mentions, reference and logits; what case studies read."""
-        examples = self.examples["test"]
-        mentions = _mentions(examples)
-        frames = []
-        for seed, predictions in zip(self.seeds, self.predictions, strict=True):
-            references = predictions.references
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "seed": seed,
-                        "index": np.arange(len(examples)),
-                        "example_id": examples["id"],
-                        "text": examples["text"]
-                        if "text" in examples.column_names
-                        else [" ".join(w) for w in examples["words"]],
-                        "mentions": mentions,
-                        "reference": [json.dumps(np.asarray(r).tolist()) for r in references],
-                        "logits": [np.asarray(o, dtype=np.float32) for o in predictions.outputs],
-                    }
-                )
-            )
-        return pd.concat(frames, ignore_index=True)
-
     def finish(self, run: Run) -> Path:
-        """Leave the rows, every example's counts and logits, and the first seed's model."""
+        """Leave the rows, every example's counts, logits and slices, and the first seed's model."""
         rows = self.rows()
         metric = self.predictions[0].metric
         np.savez_compressed(run.path("counts.npz"), counts=np.stack([p.counts for p in self.predictions]))
-        self.answers().to_parquet(run.path("predictions.parquet"))
+        found = answers.table(self.task, self.examples["test"], self.split("test"), self.seeds, self.predictions)
+        found.to_parquet(run.path("predictions.parquet"))
+        negative = getattr(self.task, "negative", None)  # a relation task's label that does not count
+        parts = slices.attributes(self.examples["test"], self.examples["train"], negative)
+        parts.to_parquet(run.path(slices.FILE))
         spec = {"name": self.task.name, "options": self.task.options()}
         run.path("task.json").write_text(json.dumps(spec) + "\n", encoding="utf-8")
         self.first.save_pretrained(run.path("model"))
@@ -302,14 +301,5 @@ class Finetuning(_Stage):
             data_hash=self.data.hash(self.dataset),
             backbone_fingerprint=self.fingerprint,
             history=[f.history for f in self.fits],
+            counted={split: counts for split, e in self.encoded.items() if (counts := self.task.counts(e))},
         )
-
-
-def _mentions(examples: Dataset) -> list[str]:
-    """Per example its mentions as JSON: [[start, end, role], ...] in characters."""
-    if "subj_start" in examples.column_names:
-        columns = zip(*(examples[c] for c in ("subj_start", "subj_end", "obj_start", "obj_end")), strict=True)
-        return [json.dumps([[a, b, "subject"], [c, d, "object"]]) for a, b, c, d in columns]
-    if "start" in examples.column_names:
-        return [json.dumps([[a, b, "mention"]]) for a, b in zip(examples["start"], examples["end"], strict=True)]
-    return ["[]"] * len(examples)

@@ -5,6 +5,7 @@ Everything works on counts per example (`kadapter.metrics`), all resamples at on
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from kadapter.errors import KAdapterError
 from kadapter.metrics import Metric
 
 WEIGHTS_AT_ONCE = 2**22  # 32 MiB of float64 weights: bounds the memory, whatever the number of examples
+_INTERVAL = ("mean", "std", "ci_low", "ci_high", "seeds", "n")
+_DIFFERENCE = ("difference", "difference_low", "difference_high")
 
 
 def interval(
@@ -37,16 +40,7 @@ def interval(
     fractions. Raises KAdapterError when there is nothing to score.
     """
     values, resampled = _bootstrap(counts, metric, key, resamples, seed)
-    drawn = _mean_over_seeds(resampled, np.random.default_rng([seed, 1]))
-    low, high = _percentiles(drawn, confidence)
-    return {
-        "mean": float(values.mean()),
-        "std": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
-        "ci_low": max(low, 0.0),
-        "ci_high": min(high, 1.0),
-        "seeds": len(values),
-        "n": counts.shape[1],
-    }
+    return _summary(values, resampled, counts.shape[1], confidence, seed)
 
 
 def compare(
@@ -104,26 +98,83 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def slices(
-    counts: Float[np.ndarray, "seeds n k"],
+    counts: Mapping[str, Float[np.ndarray, "_ _ _"]],
     metric: Metric,
-    masks: Mapping[str, Bool[np.ndarray, " marks"]],
+    masks: Mapping[Any, Bool[np.ndarray, " marks"]],
+    against: str = "backbone",
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Scores of parts of the examples: a row for each mask (n,) with `slice` and what `interval` returns.
+    """Scores of parts of the examples, for several models at once: a row for each mask (n,) and model.
+
+    Columns: slice (the key of the mask), model, what `interval` returns, and the difference to the model `against` with
+    its paired interval: difference, difference_low, difference_high (NaN for that model itself, and without it). The
+    mean is what the model scores on the part alone; many parts are looked at, and nothing is corrected for that.
 
     A part without examples has n 0 and no values (NaN). Slices may overlap; they need not cover everything.
+    Raises KAdapterError for a mask of another length, and for models that differ in n or k.
     """
+    shapes = {array.shape[1:] for array in counts.values()}
+    if len(shapes) > 1:
+        raise KAdapterError(f"slices need the same examples for every model: found counts (n, k) of {sorted(shapes)}")
     rows = []
     for name, mask in masks.items():
         mask = np.asarray(mask, bool)
-        if mask.shape != counts.shape[1:2]:
-            raise KAdapterError(f"slice {name!r} has {mask.size} marks for {counts.shape[1]} examples")
-        nothing = {"mean": np.nan, "std": np.nan, "ci_low": np.nan, "ci_high": np.nan, "seeds": len(counts), "n": 0}
-        part = interval(counts[:, mask], metric, None, confidence, resamples, seed) if mask.any() else nothing
-        rows.append({"slice": name, **part})
-    return pd.DataFrame(rows, columns=["slice", "mean", "std", "ci_low", "ci_high", "seeds", "n"])
+        if mask.shape != next(iter(shapes))[:1]:
+            raise KAdapterError(f"slice {name!r} has {mask.size} marks for {next(iter(shapes))[0]} examples")
+        if mask.any():
+            part = _slice(
+                {model: array[:, mask] for model, array in counts.items()}, metric, against, confidence, resamples, seed
+            )
+        else:
+            part = [{"model": model, "seeds": len(array), "n": 0} for model, array in counts.items()]
+        rows += [{"slice": name, **row} for row in part]
+    return pd.DataFrame(rows, columns=["slice", "model", *_INTERVAL, *_DIFFERENCE])
+
+
+def _slice(
+    counts: Mapping[str, Float[np.ndarray, "_ _ _"]],
+    metric: Metric,
+    against: str,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """A row for each model on these examples; the same draws of examples serve all models and their differences."""
+    ends = np.cumsum([len(array) for array in counts.values()])[:-1]
+    values, resampled = _bootstrap(np.concatenate(list(counts.values())), metric, None, resamples, seed)
+    values = dict(zip(counts, np.split(values, ends), strict=True))
+    resampled = dict(zip(counts, np.split(resampled, ends, axis=1), strict=True))
+    rows = []
+    for model, array in counts.items():
+        row = {"model": model, **_summary(values[model], resampled[model], array.shape[1], confidence, seed)}
+        if against in counts and model != against:
+            rng = np.random.default_rng([seed, 2])
+            moved = _mean_over_seeds(resampled[model], rng) - _mean_over_seeds(resampled[against], rng)
+            row["difference"] = float(values[model].mean() - values[against].mean())
+            row["difference_low"], row["difference_high"] = _percentiles(moved, confidence)
+        rows.append(row)
+    return rows
+
+
+def _summary(
+    values: Float[np.ndarray, " seeds"],
+    resampled: Float[np.ndarray, "resamples seeds"],
+    n: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, float | int]:
+    drawn = _mean_over_seeds(resampled, np.random.default_rng([seed, 1]))
+    low, high = _percentiles(drawn, confidence)
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+        "ci_low": max(low, 0.0),
+        "ci_high": min(high, 1.0),
+        "seeds": len(values),
+        "n": n,
+    }
 
 
 def _values(totals: Float[np.ndarray, "... k"], metric: Metric, key: str | None) -> Float[np.ndarray, "..."]:
