@@ -1,5 +1,4 @@
-"""The model card of a saved adapter: Hugging Face Hub metadata and text, written from what its training run recorded.
-"""
+"""The model card of a saved adapter: Hugging Face Hub metadata and text, from what its training run recorded."""
 
 import json
 import re

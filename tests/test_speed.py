@@ -20,7 +20,6 @@ from kadapter.backbone import Backbone, load_tokenizer
 from kadapter.batches import LengthBatches, encode
 from kadapter.cli import app
 from kadapter.errors import KAdapterError
-from kadapter.memory import kept_memory
 from kadapter.model import KnowledgeModel
 from kadapter.trainer import Together
 from kadapter.training import Settings, fit, fit_together
