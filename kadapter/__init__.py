@@ -3,8 +3,7 @@
 The names below are imported when first used, so that `import kadapter` and the command line start without torch.
 """
 
-import importlib
-from typing import Any
+from kadapter.lazy import exports
 
 __version__ = "0.1.0"
 
@@ -20,15 +19,4 @@ _HOME = {
     "predict": "evaluation",
 }
 __all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value  # the next access does not come here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__getattr__, __dir__ = exports(globals(), _HOME)

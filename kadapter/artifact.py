@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -277,22 +277,28 @@ def push_adapter(
     private: bool | None = None,
     **commit,
 ) -> str:
-    """Save an adapter into a Hub repository, which is made if there is none; returns the URL of the commit.
+    """Save an adapter into a Hub repository, which is made if there is none (see `push`); returns the URL of the
+    commit. Raises KAdapterError as `push` and `save_adapter`."""
+    message = {"commit_message": "Upload a knowledge adapter"}
+    return push(lambda folder: save_adapter(adapter, folder, backbone), repo, private, **message | commit)
+
+
+def push(save: Callable[[Path], Path], repo: str, private: bool | None = None, **commit) -> str:
+    """Upload what `save` writes into a folder to a Hub repository, which is made if there is none; returns the URL of
+    the commit.
 
     Args:
         repo: `user/name`.
         private: of a new repository; None for the account's default.
         commit: passed to `huggingface_hub.HfApi.upload_folder`: `commit_message`, `revision`, `create_pr`, ...
 
-    Raises KAdapterError for a repository name of another form, and as `save_adapter`.
+    Raises KAdapterError for a repository name of another form.
     """
     if not _HUB_ID.fullmatch(repo):
         raise KAdapterError(f"Hub repository {repo!r}: expected the form user/name")
     api = huggingface_hub.HfApi()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = save_adapter(adapter, Path(temporary) / repo.rsplit("/", 1)[1], backbone)
+        folder = save(Path(temporary) / repo.rsplit("/", 1)[1])
         api.create_repo(repo, private=private, exist_ok=True)
-        done = api.upload_folder(
-            repo_id=repo, folder_path=str(folder), **{"commit_message": "Upload a knowledge adapter"} | commit
-        )
+        done = api.upload_folder(repo_id=repo, folder_path=str(folder), **commit)
     return str(done.commit_url)

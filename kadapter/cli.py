@@ -35,7 +35,9 @@ def run(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one value, as in seeds=[0,1].")
     ] = None,
     root: Root = Path("runs"),
-    jobs: Annotated[int | None, typer.Option(help="Notebooks at once [default: 2, or 1 where there is a GPU].")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Notebooks at once.", show_default="2, or 1 where there is a GPU")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Execute every stage again, finished or not.")] = False,
 ) -> None:
     """Execute a preset's notebooks; finished ones are kept. Prints one table and the path of the report."""
@@ -111,14 +113,14 @@ def import_(
     path: Annotated[Path, typer.Argument(help="pytorch_model.bin of the official K-Adapter code.")],
     backbone: Annotated[str, typer.Option(help="Name or folder of the model it was trained on, as roberta-large.")],
     plug_layers: Annotated[str, typer.Option(help="Hidden states it reads, as 0,11,22; the file does not tell.")],
-    out: Annotated[Path | None, typer.Option(help="Folder to write [default: adapters/NAME].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.", show_default="adapters/NAME")] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the adapter [default: the folder that the file lies in].")
+        str | None, typer.Option(help="Of the adapter.", show_default="the folder that the file lies in")
     ] = None,
     heads: Annotated[bool, typer.Option("--heads", help="Keep the pre-training head, too.")] = False,
     labels: Annotated[Path | None, typer.Option(help="Relations in the head's order: a JSON list, or lines.")] = None,
     attention_heads: Annotated[
-        int | None, typer.Option(help="Attention heads in the adapter [default: 12 for width 768].")
+        int | None, typer.Option(help="Attention heads in the adapter.", show_default="12 for width 768")
     ] = None,
     mask_padding: Annotated[
         bool, typer.Option("--mask-padding", help="Do not attend to padding, as the official code does.")

@@ -21,24 +21,10 @@ class _Group(typer.core.TyperGroup):
 
 app = typer.Typer(help="List the data that is present (without a command); build T-REx-rc; parse text.", cls=_Group)
 
-Out = Annotated[Path, typer.Argument(help="Folder to write.")]
-Rarity = Annotated[str, typer.Option(help="What is counted of a relation: entity_pairs (the paper) or examples.")]
-Minimum = Annotated[int, typer.Option(help="A relation with fewer is left out.")]
-Exclude = Annotated[
-    list[str] | None, typer.Option(help="Relation to leave out, as P31 (the official code); may be given repeatedly.")
-]
-MaxTokens = Annotated[int | None, typer.Option(help="Words of the longest sentence [default: any].")]
-DevShare = Annotated[float, typer.Option(help="Share of the sentences that go to dev.json.")]
-Seed = Annotated[int, typer.Option(help="Of the division into train and dev.")]
-Jobs = Annotated[int | None, typer.Option(help="Files read at once [default: as many as there are cores].")]
-KeepParts = Annotated[
-    bool, typer.Option("--keep-parts", help="Keep OUT.parts: other settings will not read the sources again.")
-]
-
 
 @app.command("list")
 def list_(
-    path: Annotated[Path | None, typer.Option(help="Folder to look in [default: KADAPTER_DATA, or data].")] = None,
+    path: Annotated[Path | None, typer.Option(help="Folder to look in.", show_default="KADAPTER_DATA, or data")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list, nothing else.")] = False,
 ) -> None:
     """List every dataset: what it is for, what is present and counted, what is missing and where it comes from."""
@@ -55,38 +41,47 @@ def list_(
     console.print(listing.table(found, listing.folder(path)))
 
 
-@app.command()
-def trex(
-    source: Annotated[Path, typer.Argument(help="Folder or zip of T-REx's JSON files, gzipped or not.")],
-    out: Out,
-    rarity: Rarity = "entity_pairs",
-    minimum: Minimum = 50,
-    exclude: Exclude = None,
-    max_tokens: MaxTokens = None,
-    dev_share: DevShare = 0.1,
-    seed: Seed = 0,
-    jobs: Jobs = None,
-    keep_parts: KeepParts = False,
-) -> None:
-    """Build the factual pre-training data from T-REx's documents. A build that was stopped goes on where it was."""
-    _build("trex", source, out, jobs, keep_parts, (rarity, minimum, tuple(exclude or ()), max_tokens, dev_share, seed))
+def _builder(kind: str, sources: str, about: str) -> None:
+    """A command that builds T-REx-rc from one kind of sources."""
+
+    @app.command(kind, help=about)
+    def command(
+        source: Annotated[Path, typer.Argument(help=sources)],
+        out: Annotated[Path, typer.Argument(help="Folder to write.")],
+        rarity: Annotated[
+            str, typer.Option(help="What is counted of a relation: entity_pairs (the paper) or examples.")
+        ] = "entity_pairs",
+        minimum: Annotated[int, typer.Option(help="A relation with fewer is left out.")] = 50,
+        exclude: Annotated[
+            list[str] | None,
+            typer.Option(help="Relation to leave out, as P31 (the official code); may be given repeatedly."),
+        ] = None,
+        max_tokens: Annotated[
+            int | None, typer.Option(help="Words of the longest sentence.", show_default="any")
+        ] = None,
+        dev_share: Annotated[float, typer.Option(help="Share of the sentences that go to dev.json.")] = 0.1,
+        seed: Annotated[int, typer.Option(help="Of the division into train and dev.")] = 0,
+        jobs: Annotated[
+            int | None, typer.Option(help="Files read at once.", show_default="as many as there are cores")
+        ] = None,
+        keep_parts: Annotated[
+            bool, typer.Option("--keep-parts", help="Keep OUT.parts: other settings will not read the sources again.")
+        ] = False,
+    ) -> None:
+        settings = (rarity, minimum, tuple(exclude or ()), max_tokens, dev_share, seed)
+        _build(kind, source, out, jobs, keep_parts, settings)
 
 
-@app.command()
-def lama(
-    source: Annotated[Path, typer.Argument(help="LAMA's folder, or the TREx folder in it.")],
-    out: Out,
-    rarity: Rarity = "entity_pairs",
-    minimum: Minimum = 50,
-    exclude: Exclude = None,
-    max_tokens: MaxTokens = None,
-    dev_share: DevShare = 0.1,
-    seed: Seed = 0,
-    jobs: Jobs = None,
-    keep_parts: KeepParts = False,
-) -> None:
-    """Build factual pre-training data from the sentences of LAMA's T-REx."""
-    _build("lama", source, out, jobs, keep_parts, (rarity, minimum, tuple(exclude or ()), max_tokens, dev_share, seed))
+_builder(
+    "trex",
+    "Folder or zip of T-REx's JSON files, gzipped or not.",
+    "Build the factual pre-training data from T-REx's documents. A build that was stopped goes on where it was.",
+)
+_builder(
+    "lama",
+    "LAMA's folder, or the TREx folder in it.",
+    "Build factual pre-training data from the sentences of LAMA's T-REx.",
+)
 
 
 def _build(kind: str, source: Path, out: Path, jobs: int | None, keep_parts: bool, settings: tuple) -> None:
@@ -111,9 +106,12 @@ def _build(kind: str, source: Path, out: Path, jobs: int | None, keep_parts: boo
 def parse(
     text: Annotated[Path, typer.Argument(help="Text file, one text per line, gzipped or not.")],
     out: Annotated[Path, typer.Argument(help="CoNLL-U file to write; gzipped when it ends in .gz.")],
-    parser: Annotated[str, typer.Option(help="spacy or stanza, installed as an extra: pip install 'kadapter[spacy]'.")],
+    parser: Annotated[
+        str, typer.Option(help="spacy or stanza, installed as an extra: pip install 'kadapter\\[spacy]'.")
+    ],
     model: Annotated[
-        str | None, typer.Option(help="Of the parser [default: en_core_web_sm for spacy, the language en for stanza].")
+        str | None,
+        typer.Option(help="Of the parser.", show_default="en_core_web_sm for spacy, the language en for stanza"),
     ] = None,
     paragraphs: Annotated[bool, typer.Option("--paragraphs", help="A text goes on until an empty line.")] = False,
 ) -> None:

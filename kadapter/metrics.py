@@ -4,9 +4,6 @@ Every metric is a sum of counts per example followed by a formula on the totals.
 bootstrap resample and a permutation are scored by the same formula, and many of them at once.
 """
 
-import re
-import string
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar
@@ -15,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from kadapter.errors import KAdapterError, unknown
+from kadapter.squad import exact_match, f1
 
 
 def divide(numerator: Any, denominator: Any) -> np.ndarray:
@@ -272,26 +270,6 @@ class SemEval(Metric):
             key: divide((value * present).sum(axis=-1), present.sum(axis=-1))
             for key, value in _precision_recall_f1(correct, predicted, gold).items()
         }
-
-
-def normalize_answer(text: str) -> str:
-    """Lower case, without punctuation, articles and extra white space (SQuAD's evaluate-v1.1.py)."""
-    text = "".join(character for character in text.lower() if character not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
-
-
-def exact_match(prediction: str, answer: str) -> float:
-    """1.0 when the normalised texts are equal, else 0.0."""
-    return float(normalize_answer(prediction) == normalize_answer(answer))
-
-
-def f1(prediction: str, answer: str) -> float:
-    """F1 of the two bags of normalised words (SQuAD). Two texts without words are equal: 1.0."""
-    predicted, gold = normalize_answer(prediction).split(), normalize_answer(answer).split()
-    if not predicted or not gold:
-        return float(predicted == gold)  # as SQuAD's evaluate-v2.0.py
-    common = sum((Counter(predicted) & Counter(gold)).values())
-    return 2 * common / (len(predicted) + len(gold))
 
 
 @dataclass(frozen=True)

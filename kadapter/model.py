@@ -4,7 +4,6 @@
 Stages differ only in which of these parts train: see `REGIMES`.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
-from kadapter import artifact, catalog
+from kadapter import artifact
 from kadapter.adapter import KnowledgeAdapter
 from kadapter.backbone import Backbone
 from kadapter.errors import KAdapterError, unknown
@@ -111,7 +110,7 @@ class KnowledgeModel(nn.Module):
             )
         self.adapters[name] = adapter
         if name not in self.slots:
-            self._resize([*self.slots, name])
+            self.resize([*self.slots, name])
         self.train_only(self.regime)
         return self
 
@@ -125,7 +124,7 @@ class KnowledgeModel(nn.Module):
             raise unknown("plugged adapter", name, self.adapters)
         adapter = self.adapters.pop(name)
         if self.head is None:
-            self._resize([s for s in self.slots if s != name])
+            self.resize([s for s in self.slots if s != name])
         return adapter
 
     @contextmanager
@@ -144,7 +143,8 @@ class KnowledgeModel(nn.Module):
             self.adapters = nn.ModuleDict(former)
             self.slots, self.fusion = slots, fusion
 
-    def _resize(self, slots: list[str]) -> None:
+    def resize(self, slots: list[str]) -> None:
+        """Build a fresh fusion for these adapters, plugged or not."""
         self.slots = slots
         self.fusion = Fusion(self.fusion.kind, self.backbone.hidden_size, len(slots))
 
@@ -152,7 +152,7 @@ class KnowledgeModel(nn.Module):
         """Give the model a new head for a task, and fresh fusion weights, both from `seed`; returns the model."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._resize(list(self.adapters))
+            self.resize(list(self.adapters))
             self.task, self.head = task, task.head(self.fusion.width, self.backbone.hidden_size)
         self.train_only(self.regime)
         return self
@@ -238,100 +238,37 @@ class KnowledgeModel(nn.Module):
         has_targets = "labels" in targets or "heads" in targets
         return KnowledgeOutput(self.task.loss(logits, batch) if has_targets else None, logits, fused)
 
-    # --- persistence ---
+    # Persistence lives in kadapter.model_artifact, a floor above; these are its names as Hugging Face users know them.
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Save everything this model needs beyond its frozen backbone: a folder with `model_config.json`,
-        `model.safetensors` (fusion, head, and the backbone where it was trained) and one adapter folder per plugged
-        adapter."""
-        config = {
-            "format_version": artifact.FORMAT_VERSION,
-            "backbone": artifact.describe(self.backbone),
-            "fusion": self.fusion.kind,
-            "slots": self.slots,
-            "adapters": {name: a.config.to_dict() for name, a in self.adapters.items()},
-            "regime": self.regime,
-            "task": None if self.task is None else {"name": self.task.name, "options": self.task.options()},
-            "holds_backbone": "backbone" in REGIMES[self.regime],
-        }
-        weights = {f"fusion.{k}": v for k, v in self.fusion.state_dict().items()}
-        if self.head is not None:
-            weights |= {f"head.{k}": v for k, v in self.head.state_dict().items()}
-        if config["holds_backbone"]:
-            weights |= {f"backbone.{k}": v for k, v in self.backbone.state_dict().items()}
-        with artifact.writing(folder) as partial:
-            (partial / artifact.MODEL_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            artifact.write_weights(weights, partial / artifact.MODEL_WEIGHTS)
-            for name, adapter in self.adapters.items():
-                artifact.save_adapter(adapter, partial / artifact.ADAPTERS / name, self.backbone)
-        return Path(folder)
+        """Save all that this model needs beyond its frozen backbone (see `kadapter.model_artifact.save_model`); returns
+        the folder."""
+        from kadapter import model_artifact
+
+        return model_artifact.save_model(self, folder)
 
     @classmethod
     def from_pretrained(
         cls, folder: str | Path, backbone: Backbone | None = None, force: bool = False, revision: str | None = None
     ) -> "KnowledgeModel":
-        """Load a saved model from a folder, or from a Hub repository at a revision of it. Raises KAdapterError for a
-        missing or damaged folder, a leaf that differs in name or shape, or (unless `force`) another backbone than the
-        one it was saved with."""
-        folder = artifact.fetch(folder, revision)
-        config = artifact.read_config(folder / artifact.MODEL_CONFIG)
-        saved = config["backbone"]
-        if backbone is None:
-            backbone = Backbone(saved["name"], saved["revision"])
-        elif config["holds_backbone"]:
-            raise KAdapterError(f"{folder} holds its own trained backbone: load it without giving one")
-        weights = artifact.read_weights(folder / artifact.MODEL_WEIGHTS)
-        if config["holds_backbone"]:
-            artifact.fill(
-                backbone,
-                {k[9:]: v for k, v in weights.items() if k.startswith("backbone.")},
-                folder / artifact.MODEL_WEIGHTS,
-            )
-        artifact.check_backbone(folder, saved["fingerprint"], backbone, force)
-        model = cls(backbone, fusion=config["fusion"])
-        for name in config["slots"]:  # one that was saved while unplugged stays, empty
-            if name in config["adapters"]:
-                model.adapters[name] = artifact.load_adapter(folder / artifact.ADAPTERS / name, backbone, force=force)
-        model._resize(config["slots"])
-        if config["task"] is not None:
-            model.task = catalog.task(config["task"]["name"], **config["task"]["options"])
-            model.head = model.task.head(model.fusion.width, backbone.hidden_size)
-            artifact.fill(
-                model.head,
-                {k[5:]: v for k, v in weights.items() if k.startswith("head.")},
-                folder / artifact.MODEL_WEIGHTS,
-            )
-        artifact.fill(
-            model.fusion,
-            {k[7:]: v for k, v in weights.items() if k.startswith("fusion.")},
-            folder / artifact.MODEL_WEIGHTS,
-        )
-        return model.train_only(config["regime"]).eval()
+        """Load a saved model from a folder or a Hub repository (see `kadapter.model_artifact.load_model`)."""
+        from kadapter import model_artifact
+
+        return model_artifact.load_model(folder, backbone, force, revision)
 
     @classmethod
     def from_adapter(
         cls, folder: str | Path, backbone: Backbone | None = None, revision: str | None = None, force: bool = False
     ) -> "KnowledgeModel":
-        """The model that a saved adapter was pre-trained in: backbone, adapter, and the pre-training head kept beside
-        it.
+        """The model that a saved adapter was pre-trained in (see `kadapter.model_artifact.model_of_adapter`)."""
+        from kadapter import model_artifact
 
-        Raises KAdapterError if the folder or Hub repository keeps no head, and as `artifact.load_adapter`.
-        """
-        adapter = artifact.load_adapter(folder, backbone, force=force, revision=revision)
-        head = adapter.pretraining_head
-        if head is None:
-            raise KAdapterError(
-                f"{folder} keeps no pre-training head: plug it into a model instead, or import it again with --heads"
-            )
-        if backbone is None:
-            backbone = Backbone(adapter.made_for["name"], adapter.made_for["revision"])
-            artifact.check_backbone(Path(folder), adapter.made_for["fingerprint"], backbone, force)
-        name = adapter.provenance.get("name") or adapter.provenance.get("knowledge") or head.task
-        model = cls(backbone, head.fusion, {name: adapter}, catalog.task(head.task, **head.options))
-        for part in ("fusion", "head"):
-            weights = {k.removeprefix(f"{part}."): v for k, v in head.weights.items() if k.startswith(f"{part}.")}
-            artifact.fill(getattr(model, part), weights, Path(folder) / artifact.HEAD)
-        return model.eval()
+        return model_artifact.model_of_adapter(folder, backbone, revision, force)
+
+    def push_to_hub(self, repo: str, private: bool | None = None, **commit) -> str:
+        """Save into a Hub repository, made if there is none (see `kadapter.artifact.push`); returns the commit's
+        URL."""
+        return artifact.push(self.save_pretrained, repo, private, **{"commit_message": "Upload a model"} | commit)
 
     def parts(self) -> list[dict]:
         """What the model is made of: one row per part with its parameter count, whether it trains, and where it

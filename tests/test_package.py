@@ -196,6 +196,10 @@ def test_no_such_repository_is_one_sentence(backbone, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 class _Api:
     """What `huggingface_hub.HfApi` is asked to do, and the files it was given."""
 
@@ -207,7 +211,7 @@ class _Api:
 
     def upload_folder(self, repo_id, folder_path, **options):
         self.uploaded = (repo_id, options)
-        self.files = {p.name: p.read_bytes() for p in Path(folder_path).iterdir()}
+        self.files = _files(Path(folder_path))
         return SimpleNamespace(commit_url=f"https://huggingface.co/{repo_id}/commit/1")
 
 
@@ -219,9 +223,30 @@ def test_push_to_hub(adapter, backbone, tmp_path, monkeypatch):
     assert api.created == ("someone/fac-adapter", {"private": True, "exist_ok": True})
     assert api.uploaded == ("someone/fac-adapter", {"revision": "next", "commit_message": "Upload a knowledge adapter"})
     adapter.save_pretrained(tmp_path / "F", backbone)
-    assert api.files == {p.name: p.read_bytes() for p in (tmp_path / "F").iterdir()}
+    assert api.files == _files(tmp_path / "F")
     with pytest.raises(KAdapterError, match="Hub repository 'fac-adapter': expected the form user/name"):
         adapter.push_to_hub("fac-adapter", backbone)
+
+
+def test_a_whole_model_goes_to_the_hub_and_comes_back(adapter, backbone, tmp_path, monkeypatch):
+    api = _Api()
+    monkeypatch.setattr(artifact.huggingface_hub, "HfApi", lambda: api)
+    model = KnowledgeModel(backbone, adapters={"F": adapter}, task=catalog.task("typing", labels=["a", "b"])).eval()
+    assert model.push_to_hub("someone/model").endswith("/someone/model/commit/1")
+    assert api.uploaded == ("someone/model", {"commit_message": "Upload a model"})
+
+    def download(repo, revision, allow_patterns):
+        assert repo == "someone/model"
+        for name, content in api.files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(content)
+        return str(tmp_path)
+
+    monkeypatch.setattr(artifact.huggingface_hub, "snapshot_download", download)
+    loaded = KnowledgeModel.from_pretrained("someone/model", backbone)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    targets = {"spans": torch.tensor([[[1, 3]]])}
+    assert torch.equal(loaded(ids, **targets).logits, model(ids, **targets).logits)
 
 
 @pytest.mark.parametrize(

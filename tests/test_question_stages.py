@@ -8,8 +8,8 @@ import pytest
 
 from kadapter import runs
 from kadapter.data import Data, prepare
-from kadapter.metrics import normalize_answer
 from kadapter.model import KnowledgeModel
+from kadapter.squad import normalize_answer
 from kadapter.stages import Finetuning
 
 DATASETS = {

@@ -16,8 +16,8 @@ from kadapter.batches import encode
 from kadapter.errors import KAdapterError
 from kadapter.evaluation import predict
 from kadapter.formats.schemas import OPENQA
-from kadapter.metrics import normalize_answer
 from kadapter.model import KnowledgeModel
+from kadapter.squad import normalize_answer
 from kadapter.tasks.span import NOWHERE, answer_patterns, find_answers
 from kadapter.training import Settings, fit
 from kadapter.world import World

@@ -3,8 +3,7 @@
 The names below are imported when first used, so that `import widgets` needs neither ipywidgets nor torch.
 """
 
-import importlib
-from typing import Any
+from kadapter.lazy import exports
 
 _HOME = {
     "AdapterSwitch": "adapter_switch",
@@ -14,15 +13,4 @@ _HOME = {
     "TrainingCurves": "training_curves",
 }
 __all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value  # the next access does not come here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__getattr__, __dir__ = exports(globals(), _HOME)

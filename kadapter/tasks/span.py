@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kadapter import metrics
 from kadapter.errors import KAdapterError
+from kadapter.squad import normalize_answer
 from kadapter.tasks.base import Batch, Task, by_group, pair_template
 
 NOWHERE = -1e30  # logit of a token that is in no paragraph; finite, so that two of them add up and nothing is nan
@@ -164,7 +165,7 @@ class SpanTask(Task):
             for sequence, first, last, score in sorted(candidates.tolist(), key=lambda row: -row[3]):
                 place = places[int(sequence)]
                 text = texts[int(sequence)][place[int(first)][0] : place[int(last)][1]].strip()
-                same = metrics.normalize_answer(text)
+                same = normalize_answer(text)
                 if same:
                     shown.setdefault(same, text)
                     total[same] += float(np.exp(score))
