@@ -59,7 +59,7 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
     used = [name for name in p["knowledge"] if any(name in adapters_of(model) for model in p["models"])]
     for name in used:
         entry = p["knowledge"][name]
-        keys = ("dataset", "knowledge", "task_options", "adapter", "fusion", "training")
+        keys = ("dataset", "knowledge", "task_options", "adapter", "fusion", "training", "seed")
         parameters = {"name": name, "backbone": p["backbone"]} | {key: entry[key] for key in keys}
         stages.append(Stage("02_pretrain_adapter.ipynb", "pretrain", name, parameters, {"data": data.id}, (data.id,)))
     if "multitask" in p["models"]:

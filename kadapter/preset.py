@@ -18,7 +18,8 @@ The keys, with what each takes:
         optional              true: where its files are missing, the tasks on it are left out
         labels                train (a label that training never saw is an error) or all (those of all splits)
     knowledge.NAME            an adapter to pre-train: knowledge (kadapter.catalog.KNOWLEDGE), dataset, task_options,
-                              adapter (sizes: kadapter.adapter.AdapterConfig), fusion, training
+                              adapter (sizes: kadapter.adapter.AdapterConfig), fusion, training, seed (of this
+                              pre-training: two entries that differ in it alone show how much another one matters)
     tasks.NAME                a downstream task: task (kadapter.catalog.TASKS), dataset, task_options, regimes,
                               training; a regime's name inside `training` holds what differs in that regime, and
                               inside `models` (optional) which of the rows that regime has
@@ -101,7 +102,7 @@ def load(name: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
             _override(preset, text)
     preset = DEFAULTS | preset
     defaults = {
-        "knowledge": {"task_options": {}, "fusion": preset["fusion"]},
+        "knowledge": {"task_options": {}, "fusion": preset["fusion"], "seed": 0},
         "tasks": {"task_options": {}, "models": {}},
     }
     for key, default in defaults.items():

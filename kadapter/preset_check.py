@@ -18,7 +18,7 @@ ENTRIES = {"datasets": "dataset", "knowledge": "knowledge entry", "tasks": "task
 
 _DATASET = ("format", "path", *SPLITS, "split", "deduplicate", "optional", "labels")
 _SPLIT = ("from", "by", "parts", "seed")
-_KNOWLEDGE = ("knowledge", "dataset", "task_options", "adapter", "fusion", "training")
+_KNOWLEDGE = ("knowledge", "dataset", "task_options", "adapter", "fusion", "training", "seed")
 _TASK = ("task", "dataset", "task_options", "regimes", "models", "training")
 _MULTITASK = ("knowledge", "training")
 _BRIEF = ("tasks", "models")
@@ -98,6 +98,7 @@ def _check_knowledge(preset: Mapping[str, Any], entry: Any, where: str, kinds: I
     _named("knowledge", entry["knowledge"], kinds)
     _named("fusion", entry["fusion"], FUSIONS)
     _typed(entry["task_options"], dict, f"{where}.task_options")
+    _typed(entry["seed"], int, f"{where}.seed")
     _uses(preset, entry["dataset"], where, ("train", "dev"))
     _values(entry["adapter"], f"{where}.adapter", ADAPTER)
     _values(entry["training"], f"{where}.training", TRAINING)

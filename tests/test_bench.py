@@ -1,6 +1,7 @@
 """The bench: FLOPs as counted by hand and by torch, the shape of what is printed, loops that do the same work."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -173,6 +174,17 @@ def test_memory_peak_is_that_of_the_block():
         held += 1
         del held
     assert 350e6 < peak.growth < 600e6
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not tell mapped pages apart")
+def test_pages_of_a_mapped_file_are_not_counted(tmp_path):
+    np.ones(50_000_000).tofile(tmp_path / "mapped")
+    with peak_memory(CPU, every=0.001) as peak:
+        assert np.memmap(tmp_path / "mapped").sum() > 0  # every page is read
+    assert peak.growth < 200e6
+
+
+def test_the_matmul_rate_is_that_of_a_processor():
     assert matmul_rate(CPU, 0.01) > 1e9
 
 

@@ -57,7 +57,7 @@ def toy_notebooks(folder: Path) -> Path:
     common = ["backbone", "data", "dataset", "fusion", "name", "out", "task_options", "training"]
     takes = {
         "01_build_data": ("data", ["data", "datasets", "out"]),
-        "02_pretrain_adapter": ("pretrain", [*common, "adapter", "knowledge"]),
+        "02_pretrain_adapter": ("pretrain", [*common, "adapter", "knowledge", "seed"]),
         "03_finetune": (
             "finetune",
             [*common, "adapters", "model", "none_adapter", "regime", "seeds", "task", "task_name"],
@@ -182,6 +182,9 @@ def test_keys_change_with_what_a_run_is_made_from_and_nothing_else(tmp_path, mon
     assert changed() == tuned | ends
     before = graphs.keys(stages, books)
     p["knowledge"]["F"]["training"]["epochs"] += 1
+    assert changed(graphs.graph(p)) == {"pretrain/F", "finetune/typing-frozen-F"} | ends
+    p["knowledge"]["F"]["training"]["epochs"] -= 1
+    p["knowledge"]["F"]["seed"] = 1
     assert changed(graphs.graph(p)) == {"pretrain/F", "finetune/typing-frozen-F"} | ends
     monkeypatch.setattr(graphs.kadapter, "__version__", "9")
     assert changed() == set(before)

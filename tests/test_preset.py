@@ -96,6 +96,7 @@ def test_the_tables_are_those_of_the_modules():
         ("knowledge.F.adapter.widht=3", "unknown knowledge.F.adapter key 'widht': did you mean 'width'"),
         ("knowledge.F.adapter.plug_layers=3", "knowledge.F.adapter.plug_layers: found 3; expected a list"),
         ("knowledge.F.adapter.mask_padding=1", "mask_padding: found 1; expected yes or no"),
+        ("knowledge.F.seed=one", "knowledge.F.seed: found 'one'; expected a whole number"),
         ("knowledge.a/b={}", "'a/b' is no name for a knowledge entry"),
         ("knowledge.none={}", "'none' is no name for a knowledge entry"),
         ("fusion=conct", "unknown fusion 'conct': did you mean 'concat'"),

@@ -65,7 +65,7 @@ def _processor() -> str:
 
 @dataclass
 class Peak:
-    """The largest memory use within a block, in bytes: of the GPU's allocator, or of the process (resident)."""
+    """The largest memory use within a block, in bytes: of the GPU's allocator, or of the process (`held`)."""
 
     start: int = 0
     bytes: int = 0
@@ -74,6 +74,13 @@ class Peak:
     def growth(self) -> int:
         """How far it rose above what was in use before."""
         return max(0, self.bytes - self.start)
+
+
+def held(process: psutil.Process) -> int:
+    """Resident bytes that the system cannot take back: pages of mapped files, as of a feature store, are left out
+    (where the system tells them apart)."""
+    memory = process.memory_info()
+    return memory.rss - getattr(memory, "shared", 0)
 
 
 @contextmanager
@@ -87,11 +94,11 @@ def peak_memory(device: torch.device, every: float = 0.01) -> Iterator[Peak]:
         return
     give_back()
     process, done = psutil.Process(), threading.Event()
-    peak = Peak(start=process.memory_info().rss)
+    peak = Peak(start=held(process))
 
     def look() -> None:
         while not done.wait(every):
-            peak.bytes = max(peak.bytes, process.memory_info().rss)
+            peak.bytes = max(peak.bytes, held(process))
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
@@ -100,4 +107,4 @@ def peak_memory(device: torch.device, every: float = 0.01) -> Iterator[Peak]:
     finally:
         done.set()
         watcher.join()
-        peak.bytes = max(peak.bytes, process.memory_info().rss)
+        peak.bytes = max(peak.bytes, held(process))

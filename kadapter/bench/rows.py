@@ -18,7 +18,7 @@ class Row:
     Attributes:
         sentences_per_second, tokens_per_second: real tokens; the first step is left out.
         seconds_to_first_step: from the call to the end of the first step.
-        peak_memory_bytes: of the process, or of the GPU's allocator.
+        peak_memory_bytes: of the process, without the pages of mapped files, or of the GPU's allocator.
         matmul_share: model FLOPs a second over the machine's measured bfloat16 matrix product.
         store_bytes: size of the feature store where one is read.
     """
