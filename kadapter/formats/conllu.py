@@ -11,13 +11,12 @@ accepted. A line without ten columns, ids that do not count 1, 2, ..., an empty 
 sentence or the word itself, and a sentence without a root or without words raise.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from datasets import Dataset
 
 from kadapter.errors import FormatError, KAdapterError
-from kadapter.formats.files import lines, replacing
+from kadapter.formats.files import blocks, replacing
 from kadapter.formats.rows import Rows, rows_of
 from kadapter.formats.schemas import DEPENDENCY as SCHEMA
 
@@ -26,7 +25,7 @@ def read(path: Path | str) -> Dataset:
     """The file's sentences in their order; raises FormatError for the first broken one."""
     path = Path(path)
     rows = Rows(path, SCHEMA)
-    for block in _sentences(path):
+    for block in blocks(path):
         id, words, heads, deprels, upos = str(rows.count), [], [], [], []
         for number, line in block:
             if line[0] == "#":
@@ -58,19 +57,6 @@ def _skipped(id: str) -> bool:
     """Whether an id is a multiword token's (3-4) or an empty node's (8.1)."""
     first, dash, last = id.replace(".", "-").partition("-")
     return bool(dash) and first.isdecimal() and last.isdecimal()
-
-
-def _sentences(path: Path) -> Iterator[list[tuple[int, str]]]:
-    """The numbered lines between empty lines, leaving out comments that stand alone."""
-    block: list[tuple[int, str]] = []
-    for number, line in lines(path):
-        if line and not line.isspace():
-            block.append((number, line))
-        elif block:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 def _check_tree(path: Path, block: list[tuple[int, str]], heads: list[int]) -> None:

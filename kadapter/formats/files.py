@@ -73,6 +73,19 @@ def lines(path: Path, keep_cr: bool = False) -> Iterator[tuple[int, str]]:
         yield number + 1, rest if keep_cr else rest.removesuffix("\r")
 
 
+def blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
+    """The numbered lines between lines that are empty or white space."""
+    block: list[tuple[int, str]] = []
+    for number, line in lines(path):
+        if line and not line.isspace():
+            block.append((number, line))
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
 def _check_length(path: Path, number: int, line: str) -> None:
     if len(line) > LONGEST:
         raise FormatError(path, f"line {number}", "length", TOO_MUCH, f"at most {LONGEST} characters")

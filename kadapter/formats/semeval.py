@@ -10,13 +10,12 @@ repeated or empty raise.
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from datasets import Dataset
 
 from kadapter.errors import FormatError, KAdapterError
-from kadapter.formats.files import lines, replacing
+from kadapter.formats.files import blocks, replacing
 from kadapter.formats.rows import Rows, rows_of
 from kadapter.formats.schemas import RELATION as SCHEMA
 
@@ -28,7 +27,7 @@ def read(path: Path | str) -> Dataset:
     """The file's records in their order; raises FormatError for the first broken one."""
     path = Path(path)
     rows = Rows(path, SCHEMA)
-    for block in _blocks(path):
+    for block in blocks(path):
         number, line = block[0]
         match = _SENTENCE.fullmatch(line)
         if not match:
@@ -47,19 +46,6 @@ def read(path: Path | str) -> Dataset:
 
 def _is_comment(line: str) -> bool:
     return line.startswith("Comment:")
-
-
-def _blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
-    """The numbered lines between empty lines."""
-    block: list[tuple[int, str]] = []
-    for number, line in lines(path):
-        if line.strip():
-            block.append((number, line))
-        elif block:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 def _unmark(path: Path, number: int, marked: str) -> tuple[str, tuple[int, int, int, int]]:

@@ -4,7 +4,7 @@ A sentence's text is its tokens joined by one space, so both ways are exact, wha
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from kadapter.errors import KAdapterError
@@ -78,3 +78,11 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     """The span without the white space at its borders."""
     inner = text[start:end]
     return end - len(inner.lstrip(_SPACE)), start + len(inner.rstrip(_SPACE))
+
+
+def inclusive_columns(row: Mapping) -> dict[str, list[str] | int]:
+    """A row's tokens and the positions of the first and last one of its two entities, as TACRED's JSON names them."""
+    spans = [(row["subj_start"], row["subj_end"]), (row["obj_start"], row["obj_end"])]
+    tokens, [subj, obj] = token_spans(row["text"], row["tokens"], spans)
+    places = {"subj_start": subj[0], "subj_end": subj[1] - 1, "obj_start": obj[0], "obj_end": obj[1] - 1}
+    return {"token": tokens} | places

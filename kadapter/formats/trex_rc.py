@@ -17,7 +17,7 @@ from kadapter.errors import FormatError
 from kadapter.formats.records import Record, json_list, json_whole, write_json_list
 from kadapter.formats.rows import Rows, rows_of
 from kadapter.formats.schemas import RELATION as SCHEMA
-from kadapter.formats.spans import inclusive_span, token_ends, token_spans
+from kadapter.formats.spans import inclusive_columns, inclusive_span, token_ends
 
 
 def read(path: Path | str) -> Dataset:
@@ -56,10 +56,7 @@ def write(dataset: Dataset, path: Path | str) -> None:
 
 
 def _record(row: dict) -> dict:
-    spans = [(row["subj_start"], row["subj_end"]), (row["obj_start"], row["obj_end"])]
-    tokens, [subj, obj] = token_spans(row["text"], row["tokens"], spans)
     return {
-        "docid": row["id"], "token": tokens, "relation": row["label"],
-        "subj_start": subj[0], "subj_end": subj[1] - 1, "obj_start": obj[0], "obj_end": obj[1] - 1,
+        "docid": row["id"], "relation": row["label"], **inclusive_columns(row),
         "subj_label": row["subj_id"], "obj_label": row["obj_id"],
     }  # fmt: skip
