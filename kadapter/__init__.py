@@ -3,7 +3,7 @@
 The names below are imported when first used, so that `import kadapter` and the command line start without torch.
 """
 
-from kadapter.lazy import exports
+from kadapter.lazy import on_first_use
 
 __version__ = "0.1.0"
 
@@ -19,4 +19,4 @@ _HOME = {
     "predict": "evaluation",
 }
 __all__ = sorted(_HOME)
-__getattr__, __dir__ = exports(globals(), _HOME)
+__getattr__, __dir__ = on_first_use(globals(), _HOME)

@@ -1,11 +1,13 @@
 """The files that say what is installed agree: pyproject.toml (ranges), the locks (pins), environment.yml (conda)."""
 
+import importlib
 import re
 import subprocess
 import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -115,3 +117,11 @@ def test_every_exported_name_is_there():
         assert getattr(kadapter, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Backbon'"):
         kadapter.Backbon  # noqa: B018
+
+
+@pytest.mark.parametrize("package", ["kadapter", "widgets"])
+def test_no_name_of_a_package_hides_one_of_its_modules(package):
+    home = importlib.import_module(package)
+    for path in Path(home.__file__).parent.glob("[a-z]*.py"):
+        importlib.import_module(f"{package}.{path.stem}")
+        assert isinstance(getattr(home, path.stem), ModuleType), path.stem

@@ -347,7 +347,8 @@ def test_interrupting_stops_everything_and_leaves_nothing(tmp_path, sent):
     content = "import os, pathlib, time\npathlib.Path({!r}).write_text(str(os.getpid()))\ntime.sleep(300)"
     write_notebook(books / "01_build_data.ipynb", "out = data = datasets = None", content.format(str(tmp_path / "pid")))
     toy_preset(tmp_path)
-    code = (
+    code = (  # a shell's background job, as these tests may be, ignores Ctrl-C, and so would what it starts
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import sys; from pathlib import Path; from kadapter import cli, runs; "
         "runs.notebooks_folder = lambda: Path('notebooks').absolute(); "
         "sys.argv[1:] = ['run', 'toy.yaml', '--jobs', '1']; cli.main()"

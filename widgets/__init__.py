@@ -3,7 +3,7 @@
 The names below are imported when first used, so that `import widgets` needs neither ipywidgets nor torch.
 """
 
-from kadapter.lazy import exports
+from kadapter.lazy import on_first_use
 
 _HOME = {
     "AdapterSwitch": "adapter_switch",
@@ -13,4 +13,4 @@ _HOME = {
     "TrainingCurves": "training_curves",
 }
 __all__ = sorted(_HOME)
-__getattr__, __dir__ = exports(globals(), _HOME)
+__getattr__, __dir__ = on_first_use(globals(), _HOME)
