@@ -1,5 +1,6 @@
 """The bench: FLOPs as counted by hand and by torch, the shape of what is printed, loops that do the same work."""
 
+import importlib.util
 import json
 import sys
 
@@ -15,6 +16,7 @@ from kadapter.backbone import Backbone
 from kadapter.bench import adapter, examples, finetune, flops, growth, lora, naive, reading, rows
 from kadapter.bench.machine import matmul_rate, peak_memory
 from kadapter.cli import app
+from kadapter.errors import KAdapterError
 from kadapter.model import KnowledgeModel
 from tests import tiny
 
@@ -160,6 +162,14 @@ def test_readers_are_given_as_many_records_as_asked():
     assert report.ratios["records a second, slowest JSON format"] == slowest
     assert json.loads(reading.repeated('{"P1": [1, 2]}', ".json", 2)) == {"P1": [1, 2, 1, 2]}
     assert json.loads(reading.repeated("[1, 2]\n", ".json", 2)) == [1, 2, 1, 2]
+
+
+def test_a_missing_peft_is_told_before_anything_is_measured(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
+    monkeypatch.setattr(rows, "begin", None)  # measuring would call it
+    with pytest.raises(KAdapterError, match="needs the package peft: pip install peft, or leave"):
+        adapter.measure("minilm", chosen=["naive", "lora"])
 
 
 def test_goals_are_judged_by_their_direction():

@@ -37,6 +37,8 @@ def measure(
         chosen: which rows to measure.
         tell: is called with the name of each row before it is measured.
     """
+    if "lora" in chosen:
+        lora.check()
     device = best_device()
     report = rows.begin(name, device)
     rate = report.machine["matmul_bf16_flops"]

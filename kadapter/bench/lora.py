@@ -1,5 +1,6 @@
 """LoRA (Hu et al., 2022) on the same backbone, task and batches: rank 16 on the attention projections, bfloat16."""
 
+import importlib.util
 import warnings
 from collections.abc import Iterator
 
@@ -15,15 +16,19 @@ RANK = 16
 PROJECTIONS = ["query", "key", "value"]
 
 
+def check() -> None:
+    """Raises KAdapterError if the package peft is missing: before anything is measured, not after minutes."""
+    if importlib.util.find_spec("peft") is None:
+        raise KAdapterError("the row 'lora' needs the package peft: pip install peft, or leave the row out with --rows")
+
+
 class Model(nn.Module):
     """A backbone with LoRA weights, and the task's head on its last state."""
 
     def __init__(self, backbone: Backbone, task: Task) -> None:
         super().__init__()
-        try:
-            import peft
-        except ImportError:
-            raise KAdapterError("the row 'lora' needs the package peft: pip install 'kadapter[bench]'") from None
+        import peft
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # peft on a model without a name on the Hub
             self.backbone = peft.get_peft_model(
