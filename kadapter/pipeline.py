@@ -12,12 +12,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from kadapter import errors, runs, stage_process
@@ -185,22 +186,19 @@ class Pipeline:
                 signal.signal(signal.SIGINT, former)
 
     def _end_children(self) -> None:
-        import psutil
-
+        # One that ends at once leaves no trace of its kernel: who belongs to it is asked before.
+        trees = [_descendants(child) for child in self.children]
         for child in self.children:
             child.process.terminate()  # papermill shuts its kernel down
-        for child in self.children:
-            try:
-                tree = psutil.Process(child.process.pid).children(recursive=True)
-            except psutil.NoSuchProcess:
-                tree = []
+        for child, tree in zip(self.children, trees, strict=True):
+            tree |= _descendants(child)
             child.process.join(timeout=10)
             if child.process.exitcode is None:
                 child.process.kill()
                 child.process.join()
             for process in tree:
-                if process.is_running():
-                    process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()  # psutil knows when its number is another's by now
             shutil.rmtree(child.folder, ignore_errors=True)
         self.children.clear()
 
@@ -208,6 +206,14 @@ class Pipeline:
         place = self.stages.index(stage) + 1
         width = max(len(s.id) for s in self.stages)
         self.tell(f"[{place:{len(str(len(self.stages)))}}/{len(self.stages)}] {stage.id:{width}}  {text}".rstrip())
+
+
+def _descendants(child: _Child) -> set[psutil.Process]:
+    """The processes that a stage has started; none if it has ended."""
+    try:
+        return set(psutil.Process(child.process.pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return set()
 
 
 @contextmanager

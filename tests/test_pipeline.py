@@ -2,6 +2,7 @@
 
 import ast
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -366,6 +367,24 @@ def test_interrupting_stops_everything_and_leaves_nothing(tmp_path, sent):
     assert (process.returncode, errors) == (130, "kadapter: stopped; finished stages are kept\n")
     assert gone(int((tmp_path / "pid").read_text()))
     assert names_under(tmp_path / "runs" / "toy") == []
+
+
+def test_what_a_stage_started_ends_with_it_however_fast_the_stage_ends(tmp_path, stages, monkeypatch):
+    stages(Stage("a.ipynb", "x", "a"))
+    write_notebook(tmp_path / "a.ipynb", "out = None", "")
+    process = multiprocessing.get_context("spawn").Process(
+        target=os.system,
+        args=(f"echo $$ > {tmp_path / 'new'}; mv {tmp_path / 'new'} {tmp_path / 'pid'}; exec sleep 300",),
+    )
+    process.start()
+    while not (tmp_path / "pid").exists():
+        time.sleep(0.02)
+    terminate = type(process).terminate
+    monkeypatch.setattr(type(process), "terminate", lambda self: (terminate(self), self.join()))
+    line = Pipeline({"name": "toy"}, tmp_path / "runs", jobs=1, notebooks=tmp_path, tell=lambda line: None)
+    line.children.append(pipeline._Child(Stage("a.ipynb", "x", "a"), tmp_path / "work", process, 0.0))
+    line._end_children()
+    assert gone(int((tmp_path / "pid").read_text()))
 
 
 def test_a_second_interrupt_does_not_stop_the_clearing_up(tmp_path, stages, monkeypatch):
