@@ -41,8 +41,9 @@ from typing import Any
 
 import yaml
 
+from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError, unknown
-from kadapter.preset_check import ENTRIES, REGIMES, SPLITS, TOP, check
+from kadapter.preset_check import ENTRIES, SPLITS, TOP, check
 
 FOLDER = Path(__file__).parent / "presets"
 DEFAULTS = {"citation": "", "fusion": "concat", "models": ["backbone"], "seeds": [0]} | {

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kadapter import catalog
+from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError, unknown
 
 SPLITS = ("train", "dev", "test")
-REGIMES = ("frozen", "paper", "full")
 FUSIONS = ("concat", "project", "add")
 ENTRIES = {"datasets": "dataset", "knowledge": "knowledge entry", "tasks": "task"}  # sections whose keys the user names
 

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from kadapter import labels, published, rendering, runs, slices, statistics
+from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError
 from kadapter.rendering import latex
 from kadapter.rendering import pretty as pretty
-from kadapter.scored import REGIMES, Scored, scored
+from kadapter.scored import Scored, scored
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from kadapter import runs
+from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError, unknown
 from kadapter.metrics import Metric, get
 from kadapter.rendering import by_model
-
-REGIMES = ("frozen", "paper", "full")  # in this order in every table
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,7 +123,7 @@ def attach_store(
 
     The progress bar of a store being written tells its size. `store="auto"` tells (on stderr) what does not fit.
     """
-    if encoded.states is not None or settings.regime not in ("adapter", "frozen") or settings.store is False:
+    if encoded.states is not None or settings.regime not in FROZEN or settings.store is False:
         return encoded
     kind = "states" if settings.regime == "adapter" else "features"
     if settings.bf16 == "auto":  # also where the few layers that train do not compute in it
@@ -199,7 +199,7 @@ def fit_together(
         if model.task is None:
             which = "the model" if len(models) == 1 else f"the model {name!r}"
             raise KAdapterError(f"{which} has no head to train: call set_task() first")
-    if len(models) > 1 and settings.regime not in ("adapter", "frozen"):
+    if len(models) > 1 and settings.regime not in FROZEN:
         raise KAdapterError(
             f"regime {settings.regime!r} trains the backbone, which several models cannot share: fit them one by one"
         )
