@@ -10,7 +10,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from kadapter import svg
+from kadapter.drawing import svg
 
 PICTURE = Path(__file__).resolve().parent / "images" / "growth.svg"
 

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 RUNS = HERE.parent / "runs"
 sys.path.insert(0, str(HERE.parent))  # the tests' way to a browser
 
-from kadapter import figures, report  # noqa: E402
+from kadapter.report import figures, report  # noqa: E402
 from tests import browser  # noqa: E402
 
 CELLS = {

@@ -8,15 +8,15 @@ from kadapter.lazy import on_first_use
 __version__ = "0.1.0"
 
 _HOME = {
-    "AdapterConfig": "adapter",
-    "Backbone": "backbone",
-    "FeatureStore": "features",
+    "AdapterConfig": "model.adapter",
+    "Backbone": "model.backbone",
+    "FeatureStore": "training.features",
     "KAdapterError": "errors",
-    "KnowledgeAdapter": "adapter",
-    "KnowledgeModel": "model",
-    "Settings": "training",
-    "fit": "training",
-    "predict": "evaluation",
+    "KnowledgeAdapter": "model.adapter",
+    "KnowledgeModel": "model.knowledge_model",
+    "Settings": "training.fit",
+    "fit": "training.fit",
+    "predict": "training.predict",
 }
 __all__ = sorted(_HOME)
 __getattr__, __dir__ = on_first_use(globals(), _HOME)

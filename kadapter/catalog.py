@@ -54,7 +54,7 @@ KNOWLEDGE = {
     "linguistic": Knowledge("dependency", {"head_type": "position"}, "Section 3.3: dependency head prediction"),
 }
 
-REGIMES = ("frozen", "paper", "full")  # of fine-tuning (kadapter.model.REGIMES), in this order in every table
+REGIMES = ("frozen", "paper", "full")  # of fine-tuning, in this order in every table
 
 # Model rows without a trained adapter: plain, with the backbone itself trained on all knowledge, an untrained adapter.
 ROWS = ("backbone", "multitask", "none")

@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from kadapter.adapter import AdapterConfig
+from kadapter.model.adapter import AdapterConfig
 
 
 def shapes(
@@ -135,7 +135,7 @@ def dependency_logits(w: dict, last_state: torch.Tensor, adapted: torch.Tensor, 
 
 def official_view(state: dict[str, torch.Tensor], config: AdapterConfig) -> dict[str, torch.Tensor]:
     """A `KnowledgeAdapter`'s state dict under official names, spelled out here rather than taken from
-    `kadapter.official`."""
+    `kadapter.hub.official`."""
     view = {}
     for k in range(len(config.plug_layers)):
         for j in range(config.layers):

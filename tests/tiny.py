@@ -7,9 +7,9 @@ import torch
 from datasets import Dataset
 from transformers import BertConfig, BertModel
 
-from kadapter.adapter import AdapterConfig
-from kadapter.backbone import load_tokenizer
 from kadapter.formats.schemas import DEPENDENCY, RELATION, TYPING
+from kadapter.model.adapter import AdapterConfig
+from kadapter.model.backbone import load_tokenizer
 
 HIDDEN, DEPTH = 32, 4
 SIZES = {"plug_layers": [0, 2, 3], "width": 16, "layers": 2, "heads": 2, "inner": 24, "init_std": 0.05}

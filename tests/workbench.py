@@ -6,13 +6,14 @@ from pathlib import Path
 import nbformat
 from datasets import Dataset
 
-from kadapter import data, runs
-from kadapter.adapter import build_adapter
-from kadapter.artifact import save_adapter
-from kadapter.backbone import Backbone
+from kadapter import runs
+from kadapter.experiment import prepared
+from kadapter.experiment.stages import Finetuning
 from kadapter.formats import conllu, entity_typing
 from kadapter.formats.schemas import TYPING
-from kadapter.stages import Finetuning
+from kadapter.hub.adapter_folder import save_adapter
+from kadapter.model.adapter import build_adapter
+from kadapter.model.backbone import Backbone
 from tests import tiny
 
 PRESET = "tiny"
@@ -35,14 +36,14 @@ def make(folder: Path) -> Path:
         "trees": {"format": "conllu", "train": "trees.conllu"},
     }
     run = runs.begin(folder / "runs" / PRESET / "data" / "all", stage="data", name="all", parameters={})
-    data.prepare(run.folder, datasets, {"path": str(folder / "raw")})
-    prepared = data.Data(run.finish(metrics={"examples": len(rows)}))
+    prepared.prepare(run.folder, datasets, {"path": str(folder / "raw")})
+    data = prepared.Data(run.finish(metrics={"examples": len(rows)}))
     adapter = build_adapter(tiny.sizes(), seed=1)
     adapter.provenance = {"name": "F", "knowledge": "factual", "dataset": "mentions", "examples": 24}
     saved = save_adapter(adapter, folder / "F", Backbone(str(backbone))) or folder / "F"
     for model in ("backbone", "F"):
         stage = Finetuning(
-            data=prepared, dataset="mentions", task="typing", model=model, regime="frozen", backbone=str(backbone),
+            data=data, dataset="mentions", task="typing", model=model, regime="frozen", backbone=str(backbone),
             adapters={"F": saved}, seeds=[0, 1], task_options={"pooling": "mean"},
             training={"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "max_length": 64},
         )  # fmt: skip

@@ -9,12 +9,12 @@ from typing import Any
 import ipywidgets
 import traitlets
 
-from kadapter.adapter import KnowledgeAdapter
 from kadapter.errors import unknown
-from kadapter.model import KnowledgeModel
+from kadapter.model.adapter import KnowledgeAdapter
+from kadapter.model.knowledge_model import KnowledgeModel
 from widgets import style
 from widgets.background import Progress, Work, safely
-from widgets.still import Still
+from widgets.static_view import StaticView
 
 
 class Plugs:
@@ -45,9 +45,9 @@ class Plugs:
 
     @property
     def names(self) -> list[str]:
-        """Every adapter that the model has or had, in the order of its slots."""
-        slots = self._model().slots
-        return [*slots, *(name for name in self.known if name not in slots)]
+        """Every adapter that the model has or had, in the order of its `adapter_names`."""
+        adapter_names = self._model().adapter_names
+        return [*adapter_names, *(name for name in self.known if name not in adapter_names)]
 
     @property
     def plugged(self) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ class Plugs:
     def assign(self, names: Iterable[str]) -> None:
         """Plug these adapters and unplug the others, through the model's own methods.
 
-        Raises KAdapterError for a name that the model never had, or a slot whose adapter was never plugged; then
+        Raises KAdapterError for a name that the model never had, or one that was never plugged; then
         nothing has changed.
         """
         model, wanted = self._model(), list(dict.fromkeys(names))
@@ -110,7 +110,7 @@ def _after_cells() -> None:
         shell.events.register("post_run_cell", Plugs.refresh_all)
 
 
-class AdapterSwitch(Still):
+class AdapterSwitch(StaticView):
     """The plugged adapters of a model as switches; unplugged ones are kept to be plugged again.
 
     Args:

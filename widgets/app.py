@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 
 from kadapter import runs
-from kadapter.rendering import by_model
+from kadapter.report.rendering import by_model
 from widgets import style
 from widgets.background import Progress, Work
 from widgets.case_study import CaseStudy
@@ -78,7 +78,7 @@ class App(ipywidgets.VBox):
             self._say(style.error(style.message(problem)))
 
     def _train(self) -> None:
-        from kadapter import quick  # trains: only who asks for it loads what that needs
+        from kadapter.experiment import quick  # trains: only who asks for it loads what that needs
 
         def job(progress: Progress) -> None:
             stages = ("data/all", "pretrain/F", "finetune/typing-frozen-backbone", "finetune/typing-frozen-F")

@@ -9,10 +9,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from kadapter import svg
+from kadapter.drawing import svg
 from kadapter.errors import KAdapterError
-from kadapter.figures import GRID, INK, ZERO, colour
-from widgets.still import keep
+from kadapter.report.figures import GRID, INK, ZERO, colour
+from widgets.static_view import keep
 from widgets.style import plain
 
 COLUMNS = 5  # panels in one line

@@ -7,7 +7,7 @@ import ipywidgets
 import numpy as np
 import traitlets
 
-from kadapter.cases import ALL, KINDS, Cases
+from kadapter.cases.cases import ALL, KINDS, Cases
 from widgets import style
 from widgets.background import safely
 

@@ -10,28 +10,29 @@ import ipywidgets
 import numpy as np
 from datasets import Dataset
 
-from kadapter import asking, runs
-from kadapter.cases import Cases
+from kadapter import runs
+from kadapter.cases import inference
+from kadapter.cases.cases import Cases
 from kadapter.errors import KAdapterError
-from kadapter.model import KnowledgeModel
+from kadapter.model.knowledge_model import KnowledgeModel
 from widgets import style
 from widgets.adapter_switch import Plugs
-from widgets.answers import Answers, Shown
 from widgets.background import Progress, Work
 from widgets.case_list import CaseList
 from widgets.export_box import ExportBox
 from widgets.live import LiveBox, Models
-from widgets.still import Still
+from widgets.predictions import Answers, Shown
+from widgets.static_view import StaticView
 
 PAUSE = 0.25  # seconds without a key before a sentence is answered
 
 
-class CaseStudy(Still):
+class CaseStudy(StaticView):
     """Several models on the same examples, side by side.
 
     Args:
         models: name -> model, or the folder that `save_pretrained` or a fine-tuning run left.
-        data: the cases that they answered (`kadapter.cases.Cases`, with these names), or a dataset of the models' task,
+        data: the cases that they answered (`cases.Cases`, with these names), or a dataset of the models' task,
             which they answer now, in the background.
         model: whose cases; "" for `F`, or the last one.
         against: compared with; "" for `backbone`, or the first one.
@@ -78,16 +79,16 @@ class CaseStudy(Still):
 
     def _open(self, cases: Cases) -> None:
         self.cases = cases
-        names, slots = cases.models, self.models.slots()
-        if set(names) != set(slots):
-            raise KAdapterError(f"the cases are of models {names}, but the models given are {list(slots)}")
+        names, adapter_names = cases.models, self.models.adapter_names()
+        if set(names) != set(adapter_names):
+            raise KAdapterError(f"the cases are of models {names}, but the models given are {list(adapter_names)}")
         model = self._model or ("F" if "F" in names else names[-1])
         against = self._against or ("backbone" if "backbone" in names else names[0])
         cases.model(model), cases.model(against)  # an unknown name is refused here
-        slots = {name: slots[name] for name in names}
+        adapter_names = {name: adapter_names[name] for name in names}
         self.list = CaseList(cases, model, against)
-        self.live = LiveBox(cases, slots, self._edited, self._toggled, self._fail)
-        self.answers = Answers(cases.labels, cases.independent, slots)
+        self.live = LiveBox(cases, adapter_names, self._edited, self._toggled, self._fail)
+        self.answers = Answers(cases.labels, cases.independent, adapter_names)
         self.export = ExportBox(cases.labels, cases.independent, lambda: self.shown and self.shown.case, self._k)
         self._body.children = (
             style.heading("Cases"), self.list, style.heading("Edit the sentence, unplug an adapter"), self.live,
@@ -117,7 +118,7 @@ class CaseStudy(Still):
             self._show(None)
             return
         case = self.cases[index]
-        self.live.edit(asking.write_marked(case.text, case.mentions))
+        self.live.edit(inference.write_marked(case.text, case.mentions))
         right = {name: bool(self.cases.right[self.cases.model(name), index]) for name in self.cases.models}
         self._say("")
         self._show(Shown(case, right, source="answers of the runs on their test set"))
@@ -149,21 +150,21 @@ class CaseStudy(Still):
         if self.list.case >= 0:
             self._ask(PAUSE)
 
-    def _toggled(self, model: str, slot: str, on: bool) -> None:
+    def _toggled(self, model: str, adapter: str, on: bool) -> None:
         if self.models.ready:
             try:
-                Plugs.of(self.models.loaded[model]).set(slot, on)  # `_replugged` hears of it
+                Plugs.of(self.models.loaded[model]).set(adapter, on)  # `_replugged` hears of it
             except KAdapterError as problem:
                 self._fail(style.message(problem))
                 self._replugged()
         else:
-            self._wanted[model, slot] = on
+            self._wanted[model, adapter] = on
             self._ask(0.0)
 
     def _bind(self) -> None:
         """The models are there: toggle what was toggled before, and hear of every plug from now on."""
-        for (model, slot), on in self._wanted.items():
-            Plugs.of(self.models.loaded[model]).set(slot, on)
+        for (model, adapter), on in self._wanted.items():
+            Plugs.of(self.models.loaded[model]).set(adapter, on)
         self._wanted.clear()
         for name in self.cases.models:
             Plugs.of(self.models.loaded[name]).listen(self._replugged)
@@ -171,8 +172,8 @@ class CaseStudy(Still):
         self._read_plugs()
 
     def _read_plugs(self) -> None:
-        for model, slot in self.live.toggles:
-            self.live.set_toggle(model, slot, slot in self.models.loaded[model].adapters)
+        for model, adapter in self.live.toggles:
+            self.live.set_toggle(model, adapter, adapter in self.models.loaded[model].adapters)
 
     def _replugged(self) -> None:
         self._read_plugs()
@@ -194,8 +195,8 @@ class CaseStudy(Still):
 
     def _answered(self, sentence: str, index: int, found: Mapping[str, tuple]) -> None:
         case = self.cases[index]
-        text, spans = asking.read_marked(sentence)
-        edited = sentence != asking.write_marked(case.text, case.mentions)
+        text, spans = inference.read_marked(sentence)
+        edited = sentence != inference.write_marked(case.text, case.mentions)
         if edited:
             mentions = [[start, end, role] for role, (start, end) in spans.items()]
             case = replace(case, text=text, mentions=mentions, example_id=f"{case.example_id} (edited)")

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from kadapter import catalog, runs
-from kadapter.data import MANIFEST, Data, label_counts, label_list
 from kadapter.errors import KAdapterError, unknown
+from kadapter.experiment.prepared import MANIFEST, Data, label_counts, label_list
 from widgets import style
 from widgets.background import Progress, Work
 from widgets.dataset_rows import row_html
-from widgets.still import Controls
+from widgets.static_view import Controls
 
 PAGE = 10  # examples that the browser gets at a time
 PATIENCE = 2.0  # seconds that a cell waits for data before it shows that it is being read

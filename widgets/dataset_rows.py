@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kadapter import arcs
+from kadapter.drawing import arcs
 from widgets.sentence import sentence_html
 
 LONGEST = 2000  # characters of one text that are shown

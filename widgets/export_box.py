@@ -7,8 +7,8 @@ from textwrap import shorten
 
 import ipywidgets
 
-from kadapter import exports
-from kadapter.cases import Case
+from kadapter.cases import exports
+from kadapter.cases.cases import Case
 from kadapter.errors import KAdapterError
 from widgets.background import safely
 

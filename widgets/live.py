@@ -7,10 +7,11 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
-from kadapter import artifact, asking
-from kadapter.backbone import load_tokenizer
-from kadapter.cases import Cases
-from kadapter.model import KnowledgeModel
+from kadapter.cases import inference
+from kadapter.cases.cases import Cases
+from kadapter.hub import adapter_folder
+from kadapter.model.backbone import load_tokenizer
+from kadapter.model.knowledge_model import KnowledgeModel
 from widgets import style
 from widgets.adapter_switch import Plugs
 from widgets.background import Progress
@@ -36,15 +37,15 @@ class Models:
         """Whether every model is loaded."""
         return len(self.loaded) == len(self._names)
 
-    def slots(self) -> dict[str, list[str]]:
+    def adapter_names(self) -> dict[str, list[str]]:
         """Model -> the adapters that it was built with; nothing is loaded for it. [] for a folder without a model."""
         return {name: self._slots(name) for name in self._names}
 
     def _slots(self, name: str) -> list[str]:
         if name in self.loaded:
-            return list(self.loaded[name].slots)
-        config = self._folders[name] / artifact.MODEL_CONFIG
-        return list(artifact.read_config(config)["slots"]) if config.is_file() else []
+            return list(self.loaded[name].adapter_names)
+        config = self._folders[name] / adapter_folder.MODEL_CONFIG
+        return list(adapter_folder.read_config(config)["slots"]) if config.is_file() else []
 
     def load(self, progress: Progress) -> None:
         """Load what is not loaded yet. Raises KAdapterError as `KnowledgeModel.from_pretrained` does."""
@@ -56,7 +57,7 @@ class Models:
             progress(number / len(self._folders), f"loading {name}")
             if name in self.loaded:
                 continue
-            config = artifact.read_config(folder / artifact.MODEL_CONFIG)
+            config = adapter_folder.read_config(folder / adapter_folder.MODEL_CONFIG)
             key = (config["backbone"]["name"], config["backbone"]["revision"])
             own = bool(config["holds_backbone"])
             model = KnowledgeModel.from_pretrained(folder, backbone=None if own else shared.get(key))
@@ -79,9 +80,9 @@ class Models:
             progress((number + 0.5) / len(self._names), f"asking {name}")
             model = self.loaded[name]
             with Plugs.of(model).lock:
-                logits, moves = asking.contributions(model, self.tokenizer(name), [sentence])
+                logits, moves = inference.contributions(model, self.tokenizer(name), [sentence])
             decided = np.asarray(model.task.decide(logits.numpy()))[0]
-            found[name] = (logits[0].numpy(), {slot: move[0].numpy() for slot, move in moves.items()}, decided)
+            found[name] = (logits[0].numpy(), {adapter: move[0].numpy() for adapter, move in moves.items()}, decided)
         return found
 
 
@@ -102,7 +103,7 @@ class LiveBox(ipywidgets.VBox):
     def __init__(
         self,
         cases: Cases,
-        slots: Mapping[str, Sequence[str]],
+        adapter_names: Mapping[str, Sequence[str]],
         edited: Callable[[], None],
         toggled: Callable[[str, str, bool], None],
         failed: Callable[[str], None],
@@ -128,11 +129,11 @@ class LiveBox(ipywidgets.VBox):
             description="Answer live", icon="play", tooltip="Load the models and show what each adapter adds"
         )
         self.toggles = {
-            (model, slot): ipywidgets.ToggleButton(
-                value=True, description=f"{slot} in {model}", icon="check", layout={"width": "auto"},
-                tooltip=f"Plug or unplug the adapter {slot} of the model {model}",
+            (model, adapter): ipywidgets.ToggleButton(
+                value=True, description=f"{adapter} in {model}", icon="check", layout={"width": "auto"},
+                tooltip=f"Plug or unplug the adapter {adapter} of the model {model}",
             )
-            for model, own in slots.items() for slot in own
+            for model, own in adapter_names.items() for adapter in own
         }  # fmt: skip
         switches = [ipywidgets.HTML("Plugged adapters:"), *self.toggles.values()] if self.toggles else []
         wrap = {"flex_flow": "row wrap"}
@@ -156,10 +157,10 @@ class LiveBox(ipywidgets.VBox):
         self._fill()
         self._quiet = False
 
-    def set_toggle(self, model: str, slot: str, on: bool) -> None:
+    def set_toggle(self, model: str, adapter: str, on: bool) -> None:
         """Show whether an adapter is plugged; nothing is called."""
         self._quiet = True
-        self._mark(self.toggles[model, slot], on)
+        self._mark(self.toggles[model, adapter], on)
         self._quiet = False
 
     def _read(self) -> None:
@@ -172,7 +173,7 @@ class LiveBox(ipywidgets.VBox):
     def _fill(self) -> None:
         """The fields of the names, as the sentence has them now; unreadable brackets leave them alone."""
         try:
-            text, mentions = asking.read_marked(self.sentence.value)
+            text, mentions = inference.read_marked(self.sentence.value)
         except ValueError:
             return  # said where the sentence is answered
         for role, field in self.names.items():
@@ -188,7 +189,7 @@ class LiveBox(ipywidgets.VBox):
         if not name.strip():
             return  # between two names
         try:
-            changed = asking.replace_mention(self.sentence.value, role, name)
+            changed = inference.replace_mention(self.sentence.value, role, name)
         except ValueError as problem:
             self._failed(style.message(problem))
             return

@@ -11,9 +11,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import yaml
 
-from kadapter import figures, pictures, rendering, report
-from kadapter.cases import Cases
+from kadapter.cases.cases import Cases
 from kadapter.errors import KAdapterError
+from kadapter.report import figures, pictures, rendering, report
 from kadapter.runs import GRAPH, Result, read_json
 from widgets import style
 
@@ -85,7 +85,7 @@ def paper(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
 
 def preset_text(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
     """The preset as its runs were made with it, else as its file says now."""
-    from kadapter import preset as presets
+    from kadapter.experiment import preset as presets
 
     graph = read_json(base / preset / GRAPH) or {}
     content = graph.get("preset") or presets.read(preset)

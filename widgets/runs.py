@@ -9,13 +9,14 @@ from urllib.parse import quote
 import ipywidgets
 import plotly.graph_objects as go
 
-from kadapter import preset as presets
-from kadapter import runs, static
+from kadapter import runs
+from kadapter.drawing import static
 from kadapter.errors import unknown
+from kadapter.experiment import preset as presets
 from widgets import style
 from widgets.background import Progress, Work
 from widgets.run_views import VIEWS, headline
-from widgets.still import Controls
+from widgets.static_view import Controls
 
 LISTED = 100  # runs that the list shows at once
 NOTEBOOK = "notebook.ipynb"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from kadapter.exports import pieces
+from kadapter.cases.exports import pieces
 
 _OPEN = {
     "object": '<i title="object" style="font-style: normal; text-decoration: underline wavy #d55e00 1.5px; '

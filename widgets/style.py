@@ -1,6 +1,6 @@
 """How widgets look: one style sheet on JupyterLab's theme variables, and text made safe for HTML and for plotly.
 
-Colours are those of `kadapter.figures`, told apart by colour-blind people; nothing is said by colour alone.
+Colours are those of `kadapter.report.figures`, told apart by colour-blind people; nothing is said by colour alone.
 """
 
 from html import escape

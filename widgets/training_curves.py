@@ -6,7 +6,8 @@ from typing import Any
 from IPython.display import display
 from transformers import TrainerCallback
 
-from kadapter import figures, static
+from kadapter.drawing import static
+from kadapter.report import figures
 
 PAUSE = 0.5  # seconds between two drawings
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from kadapter.adapter import build_adapter
 from kadapter.bench import examples, flops, lora, naive, rows
 from kadapter.bench.rows import Clock, Report
-from kadapter.model import KnowledgeModel
-from kadapter.training import Settings, attach_store, best_device, fit, fit_together
+from kadapter.model.adapter import build_adapter
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.training.fit import Settings, attach_store, best_device, fit, fit_together
 
 BATCH, NAIVE_BATCH, RATE, EPOCHS, FUSION = 32, 8, 1e-4, 5, "project"
 MODELS = 3  # in the shared pass
@@ -151,9 +151,9 @@ def quality(data: Path, seeds: int = 3, tell: Callable[[str], object] = lambda r
     Args:
         data: folder for the world's files; written if it is not there.
     """
-    from kadapter import preset
-    from kadapter.data import Data, prepare
-    from kadapter.stages import Pretraining
+    from kadapter.experiment import preset
+    from kadapter.experiment.prepared import Data, prepare
+    from kadapter.experiment.stages import Pretraining
 
     experiment = preset.load("embedded")
     if not (data / "data.json").exists():

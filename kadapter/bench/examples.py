@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from transformers import RobertaConfig, RobertaModel
 
-from kadapter.adapter import AdapterConfig
-from kadapter.backbone import Backbone
-from kadapter.batches import Encoded, Ragged
+from kadapter.model.adapter import AdapterConfig
+from kadapter.model.backbone import Backbone
 from kadapter.tasks.relation import RelationTask
+from kadapter.training.batches import Encoded, Ragged
 
 RELATIONS = 430  # in the paper's T-REx-rc
 MEAN_TOKENS, SPREAD, SHORTEST, LONGEST = 35, 10, 8, 64  # sentences of T-REx with markers, in sub-words

@@ -5,13 +5,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from kadapter.adapter import build_adapter
 from kadapter.bench import examples, rows
 from kadapter.bench.machine import now, peak_memory
 from kadapter.bench.rows import Clock, Report
-from kadapter.evaluation import predict
-from kadapter.model import KnowledgeModel
-from kadapter.training import Settings, best_device, fit
+from kadapter.model.adapter import build_adapter
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.training.fit import Settings, best_device, fit
+from kadapter.training.predict import predict
 
 BATCH, RATE, EPOCHS = 32, 1e-4, 3
 REPEATS = 3

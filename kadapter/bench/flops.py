@@ -14,8 +14,8 @@ optimiser are not counted; neither is padding.
 
 from torch import nn
 
-from kadapter.adapter import AdapterConfig
-from kadapter.backbone import Backbone
+from kadapter.model.adapter import AdapterConfig
+from kadapter.model.backbone import Backbone
 
 Number = float | int
 

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kadapter.adapter import build_adapter
 from kadapter.bench import examples, rows
 from kadapter.bench.machine import peak_memory
 from kadapter.bench.rows import Report, Row
-from kadapter.model import KnowledgeModel
-from kadapter.training import Settings, attach_store, best_device, fit
+from kadapter.model.adapter import build_adapter
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.training.fit import Settings, attach_store, best_device, fit
 
 
 def measure(

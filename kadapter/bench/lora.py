@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from kadapter.backbone import Backbone
-from kadapter.batches import Encoded
 from kadapter.errors import KAdapterError
+from kadapter.model.backbone import Backbone
 from kadapter.tasks.base import Task
+from kadapter.training.batches import Encoded
 
 RANK = 16
 PROJECTIONS = ["query", "key", "value"]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
-from kadapter.adapter import AdapterConfig
-from kadapter.backbone import Backbone
-from kadapter.batches import Encoded, Ragged
-from kadapter.fusion import Fusion
+from kadapter.model.adapter import AdapterConfig
+from kadapter.model.backbone import Backbone
+from kadapter.model.fusion import Fusion
 from kadapter.tasks.base import Task
+from kadapter.training.batches import Encoded, Ragged
 
 LENGTH = 64  # of every padded sentence (official scripts: max_seq_length)
 NAIVE_SCORED = 64  # sentences scored at once

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 import torch
 from transformers import TrainerCallback
 
-from kadapter.batches import Encoded
 from kadapter.bench.machine import describe, matmul_rate, now, peak_memory
+from kadapter.training.batches import Encoded
 
 
 @dataclass
@@ -116,7 +116,7 @@ def timed_loop(steps: Iterable[int], encoded: Encoded, device: torch.device) -> 
 
 
 def timed_fit(run: Callable[[Clock], object], encoded: Encoded, size: int, epochs: int, device: torch.device) -> Timed:
-    """Run `kadapter.training.fit` with a clock; what each step holds follows from the order of examples."""
+    """Run `kadapter.training.fit.fit` with a clock; what each step holds follows from the order of examples."""
     order, sentences, tokens = encoded.batches(size, 0), [], []
     for epoch in range(epochs):
         order.set_epoch(epoch)

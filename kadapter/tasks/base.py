@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
-from kadapter.metrics import Metric
+from kadapter.scoring.metrics import Metric
 
 Batch = dict[str, Tensor]
 POOLING = ("marker", "mean")  # what stands for a mention: the vector at its opening marker, or the mean over it
@@ -27,7 +27,7 @@ class Task(ABC):
         labels: the label list, in the order of the logits ([] where there is none).
         max_length: longest input in sub-word tokens, special tokens included.
         pads: padding value of each ragged column beside `input_ids`.
-        aside: the columns of `encode` that no batch holds (see `kadapter.batches.Encoded`).
+        aside: the columns of `encode` that no batch holds (see `kadapter.training.batches.Encoded`).
     """
 
     name: str
@@ -227,7 +227,7 @@ def by_group(
     values: Shaped[Tensor, "sequences *rest"], group: Int[Tensor, " sequences"], fill: float | bool
 ) -> Shaped[Tensor, "examples most *rest"]:
     """The values of each example's sequences side by side, `fill` where an example has fewer than another. `group` is
-    ascending (see `kadapter.batches.Encoded`)."""
+    ascending (see `kadapter.training.batches.Encoded`)."""
     counts = torch.bincount(group)
     place = torch.arange(len(group), device=group.device) - (counts.cumsum(0) - counts)[group]
     out = values.new_full((len(counts), int(counts.max()), *values.shape[1:]), fill)

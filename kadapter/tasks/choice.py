@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter import metrics
 from kadapter.errors import KAdapterError, unknown
+from kadapter.scoring import metrics
 from kadapter.tasks.base import Batch, Task, by_group, pair_template
 
 READING = ("first", "mean")  # what stands for a sequence: the vector at its first token, or the mean over all

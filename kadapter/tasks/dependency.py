@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter import metrics
 from kadapter.errors import unknown
+from kadapter.scoring import metrics
 from kadapter.tasks.base import IGNORE, Batch, Task
 
 HEADS = ("position", "biaffine")

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter import metrics
 from kadapter.errors import unknown
+from kadapter.scoring import metrics
 from kadapter.tasks.base import POOLING, Batch, SpanClassifier, Task, chosen_spans, encode_marked
 
 MARKERS = ("plain", "typed")

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter import metrics
 from kadapter.errors import KAdapterError
-from kadapter.squad import normalize_answer
+from kadapter.scoring import metrics
+from kadapter.scoring.squad import normalize_answer
 from kadapter.tasks.base import Batch, Task, by_group, pair_template
 
 NOWHERE = -1e30  # logit of a token that is in no paragraph; finite, so that two of them add up and nothing is nan

@@ -1,0 +1,171 @@
+"""Commands about speed: `kadapter bench` measures it, `kadapter features` shows what is kept for it."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kadapter.errors import KAdapterError
+
+if TYPE_CHECKING:  # `kadapter --help` does not wait for torch
+    from kadapter.bench.rows import Report
+
+bench = typer.Typer(help="Measure speed and memory against doing without.", no_args_is_help=True)
+features = typer.Typer(help="The frozen states kept on disk.", no_args_is_help=True)
+
+Backbone = Annotated[
+    str, typer.Option(help="minilm, a folder, a Hub id; roberta-base and roberta-large get random weights.")
+]
+Sentences = Annotated[int, typer.Option(min=2, help="Sentences in the training set, 35 tokens each on average.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object, nothing else.")]
+
+
+@contextmanager
+def _telling(total: int | None = None):
+    """A bar on stderr that names what is being measured."""
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, unit="row", leave=False) as bar:
+
+        def tell(what: str) -> None:
+            bar.set_description(what)
+            bar.update()
+
+        yield tell
+
+
+def _print(report: "Report", measured: Mapping[str, float], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=1))
+        return
+    from rich.console import Console
+
+    from kadapter.bench.table import show
+
+    show(report, measured, Console(width=160, highlight=False))
+
+
+@bench.command()
+def adapter(
+    backbone: Backbone = "minilm",
+    sentences: Sentences = 512,
+    steps: Annotated[int, typer.Option(min=2, help="Steps of the loops naive and lora.")] = 5,
+    rows: Annotated[str, typer.Option(help="Which rows, separated by commas.")] = "naive,lora,stream,together,store",
+    quality: Annotated[
+        bool, typer.Option("--quality", help="Instead: dev scores of naive and store on `embedded`, three seeds.")
+    ] = False,
+    data: Annotated[Path, typer.Option(help="Folder of the world for --quality.")] = Path("runs/bench/data"),
+    as_json: Json = False,
+) -> None:
+    """Pre-train one adapter: the plain official-style loop, LoRA, streamed states, stored states."""
+    from kadapter.bench import adapter as measuring
+    from kadapter.errors import unknown
+
+    chosen = rows.split(",")
+    for row in chosen:
+        if row not in measuring.ROWS:
+            raise unknown("row", row, measuring.ROWS)
+    if quality:
+        with _telling(6) as tell:
+            scores = measuring.quality(data, tell=tell)
+        typer.echo(json.dumps(scores, indent=1) if as_json else _scores(scores))
+        return
+    with _telling(len(chosen)) as tell:
+        report = measuring.measure(backbone, sentences, steps, steps, chosen, tell)
+    _print(report, measuring.measured(report), as_json)
+
+
+def _scores(scores: Mapping[str, list[float]]) -> str:
+    lines = []
+    for name, values in scores.items():
+        shown = " ".join(f"{100 * v:.1f}" for v in values)
+        lines.append(f"{name:6} dev micro F1 {shown}  mean {100 * sum(values) / len(values):.1f}")
+    return "\n".join(lines)
+
+
+@bench.command()
+def finetune(backbone: Backbone = "minilm", sentences: Sentences = 128, as_json: Json = False) -> None:
+    """Fine-tune with one adapter in the regimes frozen (from stored features), paper and full."""
+    from kadapter.bench.finetune import measure
+
+    _run(lambda tell: measure(backbone, sentences, tell), 3, as_json)
+
+
+@bench.command()
+def predict(backbone: Backbone = "minilm", sentences: Sentences = 128, as_json: Json = False) -> None:
+    """Predict with adapters F and L plugged, against the backbone alone."""
+    from kadapter.bench.finetune import measure_predict
+
+    _run(lambda tell: measure_predict(backbone, sentences, tell), 8, as_json)
+
+
+@bench.command()
+def data(
+    records: Annotated[int, typer.Option(min=1, help="At least so many in each file.")] = 100_000,
+    as_json: Json = False,
+) -> None:
+    """Read large files of the published formats on one core."""
+    from kadapter.bench.reading import measure
+
+    _run(lambda tell: measure(records, tell=tell), 7, as_json)
+
+
+@bench.command()
+def growth(
+    backbone: Backbone = "minilm",
+    sizes: Annotated[str, typer.Option(help="Numbers of sentences, separated by commas.")] = "1000,10000,100000",
+    as_json: Json = False,
+) -> None:
+    """Time and memory of pre-training against the number of sentences."""
+    from kadapter.bench.growth import measure
+
+    try:
+        numbers = [int(size) for size in sizes.split(",")]
+    except ValueError:
+        raise KAdapterError(f"--sizes {sizes}: expected whole numbers separated by commas") from None
+    _run(lambda tell: measure(backbone, numbers, tell), 2 * len(numbers), as_json)
+
+
+def _run(measure: Callable[[Callable[[str], object]], "Report"], total: int, as_json: bool) -> None:
+    with _telling(total) as tell:
+        report = measure(tell)
+    _print(report, report.ratios, as_json)
+
+
+@features.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="A JSON list of rows.")] = False) -> None:
+    """Show the stores: size, backbone, tokens, when they were last used."""
+    from kadapter.training.features import cache_root, gigabytes, stores
+
+    rows = stores()
+    if as_json:
+        typer.echo(json.dumps([row | {"folder": str(row["folder"])} for row in rows], indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("size", "backbone", "holds", "dtype", "tokens", "last used", "folder"):
+        table.add_column(column, justify="right" if column in ("size", "tokens") else "left")
+    for row in rows:
+        holds = f"{row['kind']} {row['state_indices'] or '+'.join(row['adapters'] or []) or ''}".strip()
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["used"]))
+        size, name = gigabytes(row["bytes"]), row["folder"].name[:8]
+        table.add_row(size, row["backbone"], holds, row["dtype"], f"{row['tokens']:,}", used, name)
+    console = Console(width=160, highlight=False)
+    if rows:
+        console.print(table)
+    console.print(f"{len(rows)} stores, {gigabytes(sum(row['bytes'] for row in rows))} in {cache_root()}")
+
+
+@features.command()
+def clear() -> None:
+    """Remove all stores; they are computed again when they are needed."""
+    from kadapter.training.features import clear, gigabytes
+
+    count, freed = clear()
+    typer.echo(f"removed {count} stores, {gigabytes(freed)}")

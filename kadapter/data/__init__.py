@@ -1,0 +1,1 @@
+"""Building corpora: T-REx, parsed text, what is present and where the rest comes from."""

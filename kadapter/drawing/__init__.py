@@ -1,0 +1,1 @@
+"""Pictures that stay readable without a kernel."""

@@ -1,0 +1,156 @@
+"""A preset as a graph of stages: which notebook is executed with which parameters, and after which others.
+
+The stages are the paper's: knowledge is infused into each adapter on its own (Section 3), adapters are plugged in for
+every downstream task (Section 4), and cases are looked at side by side (Table 7).
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kadapter
+from kadapter.catalog import LABELLED, adapters_of
+from kadapter.errors import KAdapterError, unknown
+from kadapter.experiment import preset
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One execution of a notebook.
+
+    Attributes:
+        notebook: file name in the folder of notebooks.
+        stage, name: the run is left in `<root>/<preset>/<stage>/<name>`.
+        parameters: given to the notebook as they are.
+        inputs: more parameters: ids (`stage/name`) of runs, alone or in lists and mappings, given as their folders.
+        needs: ids of the runs that must be finished before.
+        files: data files that the run depends on.
+    """
+
+    notebook: str
+    stage: str
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    needs: Sequence[str] = ()
+    files: Sequence[Path] = ()
+
+    @property
+    def id(self) -> str:
+        """`stage/name`."""
+        return f"{self.stage}/{self.name}"
+
+
+def graph(p: Mapping[str, Any]) -> list[Stage]:
+    """The stages of a preset (as `preset.load` returns it), every one after those it needs.
+
+    Tasks on optional datasets that are not there are left out. Raises KAdapterError if other data files that the preset
+    names are missing.
+    """
+    p = preset.present(p)
+    files = preset.data_files(p)
+    source = p["data"] if "world" in p["data"] else {"path": str(preset.data_folder(p))}
+    data = Stage("01_build_data.ipynb", "data", "all", {"data": source, "datasets": p["datasets"]}, files=files)
+    stages = [data]
+    used = [name for name in p["knowledge"] if any(name in adapters_of(model) for model in p["models"])]
+    for name in used:
+        entry = p["knowledge"][name]
+        keys = ("dataset", "knowledge", "task_options", "adapter", "fusion", "training", "seed")
+        parameters = {"name": name, "backbone": p["backbone"]} | {key: entry[key] for key in keys}
+        stages.append(Stage("02_pretrain_adapter.ipynb", "pretrain", name, parameters, {"data": data.id}, (data.id,)))
+    if "multitask" in p["models"]:
+        stages.append(_multitask(p, data.id))
+    for name, task in p["tasks"].items():
+        for regime in task["regimes"]:
+            chosen = task["models"].get(regime, p["models"])
+            rows = [_finetune(p, name, task, regime, model, data.id) for model in p["models"] if model in chosen]
+            stages += rows
+            if len(rows) > 1 and task["task"] in LABELLED:
+                ids = [row.id for row in rows]
+                case = {"name": f"{name}-{regime}"}
+                stages.append(Stage("04_case_study.ipynb", "cases", case["name"], case, {"runs": ids}, ids))
+    # The report reads whatever stands in the folder of this preset's runs: its parent, "..", is the root.
+    ends = [stage.id for stage in stages]
+    return [*stages, Stage("07_report.ipynb", "report", "all", {"preset": p["name"]}, {"root": ".."}, ends)]
+
+
+def _multitask(p: Mapping[str, Any], data: str) -> Stage:
+    keys = ("knowledge", "dataset", "task_options")
+    parts = {name: {key: p["knowledge"][name][key] for key in keys} for name in p["multitask"]["knowledge"]}
+    parameters = {"parts": parts, "training": p["multitask"]["training"]}
+    parameters |= {"backbone": p["backbone"], "fusion": p["fusion"]}
+    return Stage("02_pretrain_multitask.ipynb", "pretrain", "multitask", parameters, {"data": data}, (data,))
+
+
+def _finetune(p: Mapping[str, Any], name: str, task: Mapping[str, Any], regime: str, model: str, data: str) -> Stage:
+    adapters = {adapter: f"pretrain/{adapter}" for adapter in adapters_of(model)}
+    parameters = {
+        "name": f"{name}-{regime}-{model}",
+        "task_name": name,
+        "task": task["task"],
+        "task_options": task["task_options"],
+        "dataset": task["dataset"],
+        "model": model,
+        "regime": regime,
+        "training": preset.training_for(task, regime),
+        "seeds": p["seeds"],
+        "backbone": p["backbone"],
+        "fusion": p["fusion"],
+        "none_adapter": next(iter(p["knowledge"].values()))["adapter"] if model == "none" else {},
+    }
+    inputs = {"data": data, "adapters": adapters}
+    needs = [data, *adapters.values()]
+    if model == "multitask":
+        parameters.pop("backbone")
+        inputs["backbone"] = "pretrain/multitask"
+        needs.append(inputs["backbone"])
+    return Stage("03_finetune.ipynb", "finetune", parameters["name"], parameters, inputs, tuple(needs))
+
+
+def keys(stages: Sequence[Stage], notebooks: Path) -> dict[str, str]:
+    """For each stage id, a hash of all that its run is made from: notebook, parameters, data files, what it needs.
+
+    Raises KAdapterError if a notebook is missing, or if its cell tagged `parameters` does not assign a parameter.
+    """
+    found: dict[str, str] = {}
+    cells: dict[str, list[str]] = {}
+    for stage in stages:
+        if stage.notebook not in cells:
+            cells[stage.notebook] = _sources(notebooks / stage.notebook, stage)
+        made_from = {
+            "kadapter": kadapter.__version__,
+            "notebook": cells[stage.notebook],
+            "parameters": stage.parameters,
+            "inputs": stage.inputs,
+            "needs": [found[need] for need in stage.needs],
+            "files": [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in stage.files],
+        }
+        text = json.dumps(made_from, sort_keys=True, default=str)
+        found[stage.id] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return found
+
+
+def _sources(path: Path, stage: Stage) -> list[str]:
+    """The cells of a notebook, after checking that it takes the parameters of a stage."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except FileNotFoundError:
+        raise KAdapterError(f"there is no notebook {path}: run kadapter from a checkout of the project") from None
+    sources = ["".join(cell["source"]) for cell in cells]
+    tagged = [s for s, cell in zip(sources, cells, strict=True) if "parameters" in cell["metadata"].get("tags", ())]
+    assigned = {
+        target.id
+        for source in tagged
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    for name in ("out", *stage.parameters, *stage.inputs):
+        if name not in assigned:
+            raise unknown(f"parameter of {path.name}", name, assigned)
+    return sources

@@ -1,0 +1,241 @@
+"""A preset: a YAML file that names a whole experiment, checked key by key.
+
+The keys, with what each takes:
+
+    name, about, citation     text; the name is that of the file and of the folder of its runs
+    backbone                  minilm, a folder, or a Hub id
+    fusion                    how downstream models join the backbone's state and the adapters (kadapter.model.fusion)
+    data                      {world: {seed: 0, entities: 1000, ...}}: the embedded corpus; or {path: FOLDER};
+                              without either the folder that KADAPTER_DATA names
+    datasets.NAME             files in one format:
+        format                how they are read (kadapter.catalog.FORMATS)
+        path                  their folder, relative to the data folder or absolute
+        train, dev, test      a file or a list of files of each split, relative to that folder
+        split                 {from: FILES, by: example | sentence, parts: {train: 0.8, dev: 0.2}, seed: 0}:
+                              cut FILES, shuffled by the seed, into splits of these shares; `sentence` keeps records
+                              of the same text (context, paragraphs) in one split
+        deduplicate           true: drop from train what occurs twice, or in dev or test
+        optional              true: where its files are missing, the tasks on it are left out
+        labels                train (a label that training never saw is an error) or all (those of all splits)
+    knowledge.NAME            an adapter to pre-train: knowledge (kadapter.catalog.KNOWLEDGE), dataset, task_options,
+                              adapter (sizes: kadapter.model.adapter.AdapterConfig), fusion, training, seed (of this
+                              pre-training: two entries that differ in it alone show how much another one matters)
+    tasks.NAME                a downstream task: task (kadapter.catalog.TASKS), dataset, task_options, regimes,
+                              training; a regime's name inside `training` holds what differs in that regime, and
+                              inside `models` (optional) which of the rows that regime has
+    multitask                 the row multitask: knowledge (names of the entries that the backbone itself is trained
+                              on, Figure 1a) and training
+    models                    backbone, multitask, none (an adapter without knowledge), names of adapters joined by +
+    seeds                     one fine-tuning for each
+    brief                     {tasks: [...], models: [...]}: the part that is run when nobody asks for more;
+                              `--set tasks=all` runs everything, `--set tasks=[NAME, ...]` these tasks
+
+`training` takes the fields of kadapter.training.fit.Settings that do not depend on the stage, and max_length (tokens).
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kadapter.catalog import REGIMES
+from kadapter.errors import KAdapterError, unknown
+from kadapter.experiment.preset_check import ENTRIES, SPLITS, TOP, check
+
+FOLDER = Path(__file__).parent / "presets"
+DEFAULTS = {"citation": "", "fusion": "concat", "models": ["backbone"], "seeds": [0]} | {
+    section: {} for section in ("data", "knowledge", "multitask", "brief")
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 5e-5 is a number, as it is everywhere but in YAML 1.1."""
+
+
+_SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _SCIENTIFIC, list("-+0123456789"))
+
+
+def names() -> list[str]:
+    """The presets that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def read(name: str) -> dict[str, Any]:
+    """The plain content of a preset's file. `name` is one of `names()` or the path of a YAML file.
+
+    Raises KAdapterError for a name that is neither and for a file that is no YAML mapping.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise unknown("preset", name, names()) from None
+    preset = _unshared(_parse(text, str(path)))
+    if not isinstance(preset, dict):
+        raise KAdapterError(f"{path}: found {preset!r}; expected a mapping of {', '.join(TOP)}")
+    if preset.get("name") != path.stem:
+        raise KAdapterError(f"{path}: name: found {preset.get('name')!r}; expected {path.stem!r}, the name of the file")
+    return preset
+
+
+def load(name: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """A checked preset with its defaults filled in.
+
+    Args:
+        name: see `read`.
+        overrides: texts `a.b.c=VALUE` that set one value each, VALUE in YAML (`seeds=[0,1]`); `tasks=all` and
+            `tasks=[NAME, ...]` choose among the tasks that are there.
+
+    Raises KAdapterError for what is unknown, missing or of the wrong type, with its path and the nearest known name.
+    """
+    preset = read(name)
+    chosen, keys = None, set()
+    for text in overrides:
+        key, _, value = text.partition("=")
+        keys.add(key.strip())
+        if key.strip() == "tasks" and (value.strip() == "all" or value.strip().startswith("[")):
+            chosen = _parse(value, f"--set {text}")
+        else:
+            _override(preset, text)
+    preset = DEFAULTS | preset
+    defaults = {
+        "knowledge": {"task_options": {}, "fusion": preset["fusion"], "seed": 0},
+        "tasks": {"task_options": {}, "models": {}},
+    }
+    for key, default in defaults.items():
+        if isinstance(preset.get(key), dict):
+            preset[key] = {n: default | e if isinstance(e, dict) else e for n, e in preset[key].items()}
+    check(preset)
+    return _chosen(preset, chosen, "models" in keys)
+
+
+def _chosen(preset: dict[str, Any], chosen: str | list[str] | None, models_set: bool) -> dict[str, Any]:
+    """The preset with the tasks that were asked for, or those of its section `brief`, and the models accordingly."""
+    brief = preset.pop("brief")
+    if chosen is None:
+        names = brief.get("tasks", list(preset["tasks"]))
+    else:
+        names = list(preset["tasks"]) if chosen == "all" else chosen
+    for name in names:
+        if name not in preset["tasks"]:
+            raise unknown("task", name, preset["tasks"])
+    tasks = {name: entry for name, entry in preset["tasks"].items() if name in names}
+    models = preset["models"]
+    if chosen != "all" and not models_set:
+        models = [model for model in models if model in brief.get("models", models)]
+    datasets = preset["datasets"]
+    if "world" not in preset["data"]:  # files that nothing reads need not be there
+        read = {entry["dataset"] for entry in (*tasks.values(), *preset["knowledge"].values())}
+        datasets = {name: dataset for name, dataset in datasets.items() if name in read}
+    return preset | {"datasets": datasets, "tasks": tasks, "models": models}
+
+
+def data_folder(preset: Mapping[str, Any]) -> Path | None:
+    """The folder that the preset's data files are relative to; None where they come from the embedded world.
+
+    Raises KAdapterError if it is not named, missing or empty.
+    """
+    if "world" in preset["data"]:
+        return None
+    named = preset["data"].get("path") or os.environ.get("KADAPTER_DATA")
+    mend = "set KADAPTER_DATA to the folder that holds them, or give --set data.path=FOLDER"
+    if not named:
+        if all(Path(dataset.get("path", "")).is_absolute() for dataset in preset["datasets"].values()):
+            return Path("/")  # every dataset has a place of its own
+        raise KAdapterError(f"preset '{preset['name']}' reads data files and no folder is named: {mend}")
+    folder = Path(named).expanduser().absolute()
+    if not folder.is_dir() or not any(folder.iterdir()):
+        state = "is empty" if folder.is_dir() else "is no folder"
+        raise KAdapterError(f"the data folder of preset '{preset['name']}', {folder}, {state}: {mend}")
+    return folder
+
+
+def data_files(preset: Mapping[str, Any]) -> list[Path]:
+    """Every data file that the preset reads, absolute; [] for the embedded world.
+
+    Raises KAdapterError for the first that is missing, unless its dataset is optional.
+    """
+    folder = data_folder(preset)
+    if folder is None:
+        return []
+    files = []
+    for name, dataset in present(preset)["datasets"].items():
+        for file in _files(folder, dataset):
+            if not file.is_file():
+                raise KAdapterError(
+                    f"dataset '{name}': there is no file {file}: put it there, or name another place with "
+                    f"--set datasets.{name}.path=FOLDER (now {_base(folder, dataset)}) or --set data.path=FOLDER"
+                )
+            files.append(file)
+    return files
+
+
+def present(preset: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset without the optional datasets whose files are missing, and without the tasks on them."""
+    folder = data_folder(preset)
+    missing = {
+        name
+        for name, dataset in preset["datasets"].items()
+        if folder is not None and dataset.get("optional") and not all(f.is_file() for f in _files(folder, dataset))
+    }
+    datasets = {name: dataset for name, dataset in preset["datasets"].items() if name not in missing}
+    tasks = {name: task for name, task in preset["tasks"].items() if task["dataset"] not in missing}
+    return dict(preset) | {"datasets": datasets, "tasks": tasks}
+
+
+def _base(folder: Path, dataset: Mapping[str, Any]) -> Path:
+    return folder / Path(dataset.get("path", "")).expanduser()
+
+
+def _files(folder: Path, dataset: Mapping[str, Any]) -> list[Path]:
+    named = dataset | dataset.get("split", {})
+    return [_base(folder, dataset) / file for key in (*SPLITS, "from") for file in as_list(named.get(key))]
+
+
+def as_list(files: str | list[str] | None) -> list[str]:
+    """A file or a list of files as a list."""
+    return [files] if isinstance(files, str) else list(files or ())
+
+
+def training_for(task: Mapping[str, Any], regime: str) -> dict[str, Any]:
+    """A task's training settings in one regime: the shared ones, and over them those under the regime's name."""
+    shared = {key: value for key, value in task["training"].items() if key not in REGIMES}
+    return shared | task["training"].get(regime, {})
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise KAdapterError(f"{where}{line}: no YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what a YAML anchor put in two places is two things, so that one can be set without the other."""
+    if isinstance(value, dict):
+        return {key: _unshared(each) for key, each in value.items()}
+    return [_unshared(each) for each in value] if isinstance(value, list) else value
+
+
+def _override(preset: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    *parents, last = parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise KAdapterError(f"--set {text}: found no key=value; expected something like seeds=[0,1]")
+    node = preset
+    for depth, part in enumerate(parents):
+        if part not in node or node[part] is None:
+            if depth == 1 and parts[0] in ENTRIES:
+                raise unknown(ENTRIES[parts[0]], part, node)
+            node[part] = {}
+        node = node[part]
+        if not isinstance(node, dict):
+            here = ".".join(parts[: depth + 1])
+            raise KAdapterError(f"--set {text}: {here} is {node!r} and has no keys: set it as a whole")
+    node[last] = _parse(value, f"--set {text}")

@@ -1,0 +1,1 @@
+"""What people pass on: folders of adapters and models, cards, official checkpoints."""

@@ -1,0 +1,305 @@
+"""Adapters and models as folders: `adapter_config.json`, `adapter.safetensors` and a model card. Nothing is ever
+pickled."""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import huggingface_hub
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from kadapter import runs
+from kadapter.errors import KAdapterError
+from kadapter.hub import card
+from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter
+from kadapter.model.backbone import Backbone
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, HEAD, CARD = "adapter_config.json", "adapter.safetensors", "head.safetensors", "README.md"
+MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS = "model_config.json", "model.safetensors", "adapters"
+BACKBONE = "backbone"  # in a run: the folder of a backbone that was itself trained, as `from_pretrained` reads it
+OURS = {CONFIG, WEIGHTS, HEAD, CARD, MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS}
+KEYS = {"format_version", "adapter", "backbone", "trained_on", "head"}
+
+
+@dataclass
+class PretrainingHead:
+    """The head that an adapter was pre-trained with, kept beside it so that it can be scored on its own task.
+
+    Attributes:
+        task: name in the catalog; `options` build it again.
+        fusion: kind of fusion that the head reads.
+        weights: `fusion.*` and `head.*`.
+    """
+
+    task: str
+    options: dict
+    fusion: str
+    weights: dict[str, Tensor] = field(repr=False)
+
+
+@contextmanager
+def writing(folder: str | Path) -> Iterator[Path]:
+    """A new folder to fill under a temporary name; renamed to `folder` (replacing it) when the block ends well, removed
+    when not.
+
+    Raises KAdapterError if there is such a folder and it holds anything that was not saved by this module.
+    """
+    folder = Path(folder)
+    foreign = sorted(p.name for p in folder.iterdir() if p.name not in OURS) if folder.is_dir() else []
+    if foreign or (folder.exists() and not folder.is_dir()):
+        found = f"it holds {foreign[0]!r}" if foreign else "it is a file"
+        raise KAdapterError(f"{folder} would be replaced, but {found}, which is not ours: choose another folder")
+    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        runs.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A file to write under a temporary name; renamed to `path` (replacing it) when the block ends well, removed when
+    not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_weights(weights: dict[str, Tensor], path: Path) -> None:
+    """Save tensors as safetensors."""
+    save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, path, metadata={"format": "pt"})
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Load tensors from a safetensors file. Raises KAdapterError if it is missing, truncated or damaged."""
+    if not path.is_file():
+        raise KAdapterError(f"{path.parent} holds no {path.name}: expected a folder written by save_pretrained")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise KAdapterError(f"{path} is truncated or damaged ({error}): save it again or download it again") from error
+
+
+def read_config(path: Path) -> dict:
+    """Load a JSON object. Raises KAdapterError if it is missing or not one."""
+    if not path.is_file():
+        raise KAdapterError(f"{path.parent} holds no {path.name}: expected a folder written by save_pretrained")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise KAdapterError(f"{path} is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise KAdapterError(f"{path}: found a {type(config).__name__}; expected a JSON object")
+    return config
+
+
+def fill(module: nn.Module, weights: dict[str, Tensor], source: object) -> None:
+    """Load weights into a module, checked leaf by leaf. Raises KAdapterError naming the first leaf that is missing, has
+    another shape, or is not expected; the module is then unchanged."""
+    own = module.state_dict()
+    for name, tensor in own.items():
+        if name not in weights:
+            raise KAdapterError(f"{source}: no leaf {name!r}; expected shape {list(tensor.shape)}")
+        if weights[name].shape != tensor.shape:
+            raise KAdapterError(
+                f"{source}: leaf {name!r} has shape {list(weights[name].shape)}; expected {list(tensor.shape)}"
+            )
+    for name in weights:
+        if name not in own:
+            raise KAdapterError(f"{source}: leaf {name!r} is not part of the configured model")
+    module.load_state_dict(weights)
+
+
+def check_backbone(folder: Path, expected: str | None, backbone: Backbone, force: bool) -> None:
+    """Raises KAdapterError, showing both fingerprints, when a folder was made for another backbone; `force` only warns.
+
+    Where the folder records no fingerprint (an official checkpoint imported without its backbone) nothing can be
+    compared; this warns.
+    """
+    if expected is None:
+        warnings.warn(
+            f"{folder} records no backbone fingerprint: whether it was made for {backbone.name} cannot be checked; "
+            "save it again with its backbone to record one",
+            stacklevel=3,
+        )
+        return
+    found = backbone.fingerprint
+    if found == expected:
+        return
+    message = (
+        f"{folder} was made for a backbone with fingerprint {expected[:16]}, but {backbone.name} has {found[:16]}: "
+        "load the backbone that its config names"
+    )
+    if not force:
+        raise KAdapterError(f"{message}, or pass force=True to plug it all the same")
+    warnings.warn(message, stacklevel=3)
+
+
+def describe(backbone: Backbone) -> dict:
+    """What a saved folder records of the backbone it belongs to."""
+    return {"name": backbone.name, "revision": backbone.revision, "fingerprint": backbone.fingerprint}
+
+
+def save_adapter(
+    adapter: KnowledgeAdapter, folder: str | Path, backbone: Backbone | Mapping[str, str | None] | None = None
+) -> Path:
+    """Save an adapter with the backbone it belongs to: configuration, weights and model card. Returns the folder.
+
+    What the adapter was trained on (`adapter.provenance`) is written into the configuration and told by the card; a
+    kept pre-training head goes to `head.safetensors`; what a newer version had written into the configuration is
+    written back.
+
+    Args:
+        backbone: itself, or what `describe` returns; None for the one that the adapter was loaded or saved with before.
+
+    Raises KAdapterError if no backbone is given and none is known.
+    """
+    made_for = describe(backbone) if isinstance(backbone, Backbone) else dict(backbone or adapter.made_for or {})
+    if not made_for:
+        raise KAdapterError("this adapter has no backbone yet: give the one that it was trained with as backbone=...")
+    head = adapter.pretraining_head
+    config = {
+        "format_version": max(FORMAT_VERSION, adapter.newer.get("format_version", 0)),
+        "adapter": adapter.config.to_dict() | adapter.newer.get("adapter", {}),
+        "backbone": made_for,
+        "trained_on": adapter.provenance,
+        **adapter.newer.get("top", {}),
+    }
+    if head is not None:
+        config["head"] = {"task": head.task, "options": head.options, "fusion": head.fusion}
+    parameters = sum(p.numel() for p in adapter.parameters())
+    with writing(folder) as partial:
+        (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_weights(adapter.state_dict(), partial / WEIGHTS)
+        if head is not None:
+            write_weights(head.weights, partial / HEAD)
+        (partial / CARD).write_text(card.write(config, parameters), encoding="utf-8")
+    adapter.made_for = made_for
+    return Path(folder)
+
+
+def load_adapter(
+    folder: str | Path, backbone: Backbone | None = None, force: bool = False, revision: str | None = None
+) -> KnowledgeAdapter:
+    """Load a saved adapter; with `backbone`, check that it is the one it was made for.
+
+    Args:
+        folder: a folder, or the id of a Hub repository (`user/name`).
+        revision: branch, tag or commit of that repository.
+
+    Keys that a newer format version added are kept with a warning, and written back when the adapter is saved again.
+    Raises KAdapterError for a missing or damaged folder, a leaf that differs, or another backbone (unless `force`).
+    """
+    folder = fetch(folder, revision)
+    config = read_config(folder / CONFIG)
+    for key in ("adapter", "backbone"):
+        if not isinstance(config.get(key), dict):
+            raise KAdapterError(f"{folder / CONFIG}: no object {key!r}; expected the keys {sorted(KEYS)}")
+    sizes, newer = _newer(config, folder / CONFIG)
+    adapter = KnowledgeAdapter(AdapterConfig.from_dict(sizes))
+    fill(adapter, read_weights(folder / WEIGHTS), folder / WEIGHTS)
+    if backbone is not None:
+        check_backbone(folder, config["backbone"].get("fingerprint"), backbone, force)
+    if "head" in config:
+        adapter.pretraining_head = PretrainingHead(**config["head"], weights=read_weights(folder / HEAD))
+    adapter.provenance, adapter.made_for, adapter.newer = config.get("trained_on", {}), config["backbone"], newer
+    return adapter.requires_grad_(False).eval()
+
+
+def _newer(config: dict, path: Path) -> tuple[dict, dict]:
+    """The adapter sizes that this version knows, and everything else that a newer one wrote; warns about the latter."""
+    version, sizes = config.get("format_version", 0), config["adapter"]
+    top = {k: v for k, v in config.items() if k not in KEYS}
+    known = {f.name for f in fields(AdapterConfig)}
+    # In a file of our own version an unknown size is a mistake, which AdapterConfig names.
+    unknown_sizes = {k: v for k, v in sizes.items() if k not in known} if version > FORMAT_VERSION else {}
+    newer = {}
+    if top or unknown_sizes:
+        names = sorted([*top, *(f"adapter.{k}" for k in unknown_sizes)])
+        warnings.warn(
+            f"{path} (format version {version}; this is version {FORMAT_VERSION}): unknown keys kept: {names}",
+            stacklevel=3,
+        )
+        newer = {"format_version": version, "top": top, "adapter": unknown_sizes}
+    return {k: v for k, v in sizes.items() if k not in unknown_sizes}, newer
+
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def fetch(folder: str | Path, revision: str | None = None) -> Path:
+    """The folder itself, or the local copy of a Hub repository that it names.
+
+    Raises KAdapterError if it is neither, or if a revision is asked of a folder.
+    """
+    path = Path(folder)
+    if path.exists() or not _HUB_ID.fullmatch(str(folder)):
+        if revision is not None:
+            raise KAdapterError(
+                f"revision {revision!r} was asked of the folder {folder}: only a Hub repository has revisions"
+            )
+        return path  # a missing folder is named by whoever reads from it
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                str(folder), revision=revision, allow_patterns=["*.json", "*.safetensors", CARD]
+            )
+        )
+    except (OSError, ValueError) as error:  # what huggingface_hub raises for no repository, no revision, no network
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        at = f" at revision {revision!r}" if revision else ""
+        raise KAdapterError(
+            f"{folder}{at} is neither a folder nor a Hub repository that can be read: {reason}"
+        ) from error
+
+
+def push_adapter(
+    adapter: KnowledgeAdapter,
+    repo: str,
+    backbone: Backbone | None = None,
+    private: bool | None = None,
+    **commit,
+) -> str:
+    """Save an adapter into a Hub repository, which is made if there is none (see `push`); returns the URL of the
+    commit. Raises KAdapterError as `push` and `save_adapter`."""
+    message = {"commit_message": "Upload a knowledge adapter"}
+    return push(lambda folder: save_adapter(adapter, folder, backbone), repo, private, **message | commit)
+
+
+def push(save: Callable[[Path], Path], repo: str, private: bool | None = None, **commit) -> str:
+    """Upload what `save` writes into a folder to a Hub repository, which is made if there is none; returns the URL of
+    the commit.
+
+    Args:
+        repo: `user/name`.
+        private: of a new repository; None for the account's default.
+        commit: passed to `huggingface_hub.HfApi.upload_folder`: `commit_message`, `revision`, `create_pr`, ...
+
+    Raises KAdapterError for a repository name of another form.
+    """
+    if not _HUB_ID.fullmatch(repo):
+        raise KAdapterError(f"Hub repository {repo!r}: expected the form user/name")
+    api = huggingface_hub.HfApi()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = save(Path(temporary) / repo.rsplit("/", 1)[1])
+        api.create_repo(repo, private=private, exist_ok=True)
+        done = api.upload_folder(repo_id=repo, folder_path=str(folder), **commit)
+    return str(done.commit_url)

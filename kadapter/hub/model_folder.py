@@ -1,0 +1,105 @@
+"""Whole models as folders: fusion, head and one folder per adapter, beside a backbone that is named and not copied."""
+
+import json
+from pathlib import Path
+
+from torch import Tensor
+
+from kadapter import catalog
+from kadapter.errors import KAdapterError
+from kadapter.hub import adapter_folder
+from kadapter.model.backbone import Backbone
+from kadapter.model.knowledge_model import REGIMES, KnowledgeModel
+
+
+def save_model(model: KnowledgeModel, folder: str | Path) -> Path:
+    """Save everything that a model needs beyond its frozen backbone; returns the folder: `model_config.json`,
+    `model.safetensors` (fusion, head, and the backbone where it was trained) and one adapter folder per plugged
+    adapter."""
+    config = {
+        "format_version": adapter_folder.FORMAT_VERSION,
+        "backbone": adapter_folder.describe(model.backbone),
+        "fusion": model.fusion.kind,
+        "slots": model.adapter_names,
+        "adapters": {name: a.config.to_dict() for name, a in model.adapters.items()},
+        "regime": model.regime,
+        "task": None if model.task is None else {"name": model.task.name, "options": model.task.options()},
+        "holds_backbone": "backbone" in REGIMES[model.regime],
+    }
+    saved = {
+        "fusion": model.fusion,
+        "head": model.head,
+        "backbone": model.backbone if config["holds_backbone"] else None,
+    }
+    weights = {
+        f"{part}.{name}": leaf
+        for part, module in saved.items()
+        if module is not None
+        for name, leaf in module.state_dict().items()
+    }
+    with adapter_folder.writing(folder) as partial:
+        (partial / adapter_folder.MODEL_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        adapter_folder.write_weights(weights, partial / adapter_folder.MODEL_WEIGHTS)
+        for name, adapter in model.adapters.items():
+            adapter_folder.save_adapter(adapter, partial / adapter_folder.ADAPTERS / name, model.backbone)
+    return Path(folder)
+
+
+def load_model(
+    folder: str | Path, backbone: Backbone | None = None, force: bool = False, revision: str | None = None
+) -> KnowledgeModel:
+    """Load a saved model from a folder, or from a Hub repository at a revision of it.
+
+    Raises KAdapterError for a missing or damaged folder, a leaf that differs in name or shape, or (unless `force`)
+    another backbone than the one it was saved with.
+    """
+    folder = adapter_folder.fetch(folder, revision)
+    config = adapter_folder.read_config(folder / adapter_folder.MODEL_CONFIG)
+    saved, source = config["backbone"], folder / adapter_folder.MODEL_WEIGHTS
+    if backbone is None:
+        backbone = Backbone(saved["name"], saved["revision"])
+    elif config["holds_backbone"]:
+        raise KAdapterError(f"{folder} holds its own trained backbone: load it without giving one")
+    weights = adapter_folder.read_weights(source)
+    if config["holds_backbone"]:
+        adapter_folder.fill(backbone, _part(weights, "backbone"), source)
+    adapter_folder.check_backbone(folder, saved["fingerprint"], backbone, force)
+    model = KnowledgeModel(backbone, fusion=config["fusion"])
+    for name in config["slots"]:  # one that was saved while unplugged stays, empty
+        if name in config["adapters"]:
+            saved_adapter = folder / adapter_folder.ADAPTERS / name
+            model.adapters[name] = adapter_folder.load_adapter(saved_adapter, backbone, force=force)
+    model.resize(config["slots"])
+    if config["task"] is not None:
+        model.task = catalog.task(config["task"]["name"], **config["task"]["options"])
+        model.head = model.task.head(model.fusion.width, backbone.hidden_size)
+        adapter_folder.fill(model.head, _part(weights, "head"), source)
+    adapter_folder.fill(model.fusion, _part(weights, "fusion"), source)
+    return model.train_only(config["regime"]).eval()
+
+
+def model_of_adapter(
+    folder: str | Path, backbone: Backbone | None = None, revision: str | None = None, force: bool = False
+) -> KnowledgeModel:
+    """The model that a saved adapter was pre-trained in: backbone, adapter, and the pre-training head kept beside it.
+
+    Raises KAdapterError if the folder or Hub repository keeps no head, and as `artifact.load_adapter`.
+    """
+    adapter = adapter_folder.load_adapter(folder, backbone, force=force, revision=revision)
+    head = adapter.pretraining_head
+    if head is None:
+        raise KAdapterError(
+            f"{folder} keeps no pre-training head: plug it into a model instead, or import it again with --heads"
+        )
+    if backbone is None:
+        backbone = Backbone(adapter.made_for["name"], adapter.made_for["revision"])
+        adapter_folder.check_backbone(Path(folder), adapter.made_for["fingerprint"], backbone, force)
+    name = adapter.provenance.get("name") or adapter.provenance.get("knowledge") or head.task
+    model = KnowledgeModel(backbone, head.fusion, {name: adapter}, catalog.task(head.task, **head.options))
+    for part in ("fusion", "head"):
+        adapter_folder.fill(getattr(model, part), _part(head.weights, part), Path(folder) / adapter_folder.HEAD)
+    return model.eval()
+
+
+def _part(weights: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}."): leaf for name, leaf in weights.items() if name.startswith(f"{part}.")}

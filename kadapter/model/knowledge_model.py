@@ -1,0 +1,319 @@
+"""One model: a backbone, any number of knowledge adapters beside it, a fusion of their outputs, and a task's head
+(Figure 1b).
+
+Stages differ only in which of these parts train: see `REGIMES`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers.utils import ModelOutput
+
+from kadapter.errors import KAdapterError, unknown
+from kadapter.model.adapter import KnowledgeAdapter
+from kadapter.model.backbone import Backbone
+from kadapter.model.fusion import Fusion
+from kadapter.tasks.base import Task
+
+# regime -> the parts that train
+REGIMES: dict[str, frozenset[str]] = {
+    "adapter": frozenset({"adapters", "fusion", "head"}),  # pre-training a knowledge adapter
+    "paper": frozenset({"backbone", "fusion", "head"}),  # fine-tuning as published: adapters fixed
+    "frozen": frozenset({"fusion", "head"}),  # what a representation already knows
+    "full": frozenset({"backbone", "adapters", "fusion", "head"}),
+}
+
+
+@dataclass
+class KnowledgeOutput(ModelOutput):
+    """What `KnowledgeModel` returns.
+
+    Attributes:
+        loss: mean loss, when the batch holds targets.
+        logits: the head's output, when there is a head.
+        last_hidden_state: (batch, tokens, fusion width), the fused representation.
+    """
+
+    loss: Tensor | dict | None = None  # a ModelOutput is also made from a dictionary of all its fields
+    logits: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+
+
+class KnowledgeModel(nn.Module):
+    """Backbone + adapters + fusion + head.
+
+    Args:
+        backbone: shared or own; it is not copied.
+        fusion: `concat`, `project` or `add` (see `Fusion`).
+        adapters: name -> adapter, plugged in this order.
+        task: gives the head; None for a model that only represents text.
+        seed: seeds the fresh weights of fusion and head.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        fusion: str = "concat",
+        adapters: dict[str, KnowledgeAdapter] | None = None,
+        task: Task | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.adapters = nn.ModuleDict()
+        self.adapter_names: list[str] = []  # the adapters that fusion and head were built for, plugged or not
+        self.regime = "frozen"
+        self.task: Task | None = None
+        self.head: nn.Module | None = None
+        self.fusion = Fusion(fusion, backbone.hidden_size, 0)
+        for name, adapter in (adapters or {}).items():
+            self.plug(name, adapter)
+        if task is not None:
+            self.set_task(task, seed)
+        self.train_only(self.regime)
+
+    # --- structure ---
+
+    def plug(
+        self, name: str, adapter: KnowledgeAdapter | str | Path, force: bool = False, revision: str | None = None
+    ) -> "KnowledgeModel":
+        """Plug an adapter, given itself, as its saved folder or as a Hub id (with `revision`); returns the model.
+
+        A model without a head takes any number. One whose head is built takes only the adapters it was built with (a
+        head is made for one set of inputs): others raise KAdapterError, as do a taken name, an adapter for another
+        width or backbone (unless `force`), and a plug layer out of range.
+        """
+        if name in self.adapters:
+            raise KAdapterError(
+                f"an adapter named {name!r} is already plugged: unplug({name!r}) first, or choose another name"
+            )
+        if "." in name or not name:
+            raise KAdapterError(f"adapter name {name!r}: expected a non-empty name without dots")
+        if self.head is not None and name not in self.adapter_names:
+            raise KAdapterError(
+                f"this head was built for adapters {self.adapter_names or 'none'} and cannot read {name!r}: "
+                "call set_task() after plugging, and fine-tune the new head"
+            )
+        if not isinstance(adapter, KnowledgeAdapter):
+            adapter = KnowledgeAdapter.from_pretrained(adapter, self.backbone, revision, force)
+        self.backbone.check_state_indices(adapter.config.plug_layers)
+        if adapter.config.hidden_size != self.backbone.hidden_size:
+            raise KAdapterError(
+                f"adapter {name!r} reads states of width {adapter.config.hidden_size}, but "
+                f"{self.backbone.name} has {self.backbone.hidden_size}"
+            )
+        self.adapters[name] = adapter
+        if name not in self.adapter_names:
+            self.resize([*self.adapter_names, name])
+        self.train_only(self.regime)
+        return self
+
+    def unplug(self, name: str) -> KnowledgeAdapter:
+        """Take an adapter out and return it. A head built for it reads zeros in its place; without a head no trace is
+        left.
+
+        Raises KAdapterError if no adapter has this name.
+        """
+        if name not in self.adapters:
+            raise unknown("plugged adapter", name, self.adapters)
+        adapter = self.adapters.pop(name)
+        if self.head is None:
+            self.resize([n for n in self.adapter_names if n != name])
+        return adapter
+
+    @contextmanager
+    def only(self, *names: str) -> Iterator["KnowledgeModel"]:
+        """Within the block only these adapters are plugged; afterwards the former state is back, in its order."""
+        for name in names:
+            if name not in self.adapters:
+                raise unknown("plugged adapter", name, self.adapters)
+        former, names_before, fusion = dict(self.adapters.items()), self.adapter_names, self.fusion
+        try:
+            for name in former:
+                if name not in names:
+                    self.unplug(name)
+            yield self
+        finally:
+            self.adapters = nn.ModuleDict(former)
+            self.adapter_names, self.fusion = names_before, fusion
+
+    def resize(self, adapter_names: list[str]) -> None:
+        """Build a fresh fusion for these adapters, plugged or not."""
+        self.adapter_names = adapter_names
+        self.fusion = Fusion(self.fusion.kind, self.backbone.hidden_size, len(adapter_names))
+
+    def set_task(self, task: Task, seed: int = 0) -> "KnowledgeModel":
+        """Give the model a new head for a task, and fresh fusion weights, both from `seed`; returns the model."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.resize(list(self.adapters))
+            self.task, self.head = task, task.head(self.fusion.width, self.backbone.hidden_size)
+        self.train_only(self.regime)
+        return self
+
+    def train_only(self, regime: str) -> "KnowledgeModel":
+        """Let exactly the parts of a regime have gradients; returns the model. Raises KAdapterError for an unknown
+        regime."""
+        if regime not in REGIMES:
+            raise unknown("regime", regime, REGIMES)
+        self.regime = regime
+        for part in ("backbone", "adapters", "fusion", "head"):
+            if getattr(self, part) is not None:
+                getattr(self, part).requires_grad_(part in REGIMES[regime])
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> "KnowledgeModel":
+        """Training mode for the parts that train; frozen parts stay in eval mode (ledger row 9)."""
+        super().train(mode)
+        for part in ("backbone", "adapters"):
+            if part not in REGIMES[self.regime]:
+                getattr(self, part).eval()
+        return self
+
+    @property
+    def state_indices(self) -> list[int]:
+        """The hidden states that this model reads: every plug layer and the last layer, ascending."""
+        plugs = {p for adapter in self.adapters.values() for p in adapter.config.plug_layers}
+        return sorted(plugs | {self.backbone.depth})
+
+    # --- computation ---
+
+    def represent(
+        self,
+        states: Float[Tensor, "states batch tokens hidden"],
+        attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "inputs batch tokens hidden"]:
+        """The last state and the output of each of `adapter_names` (zeros where unplugged), from the states at
+        `state_indices`."""
+        at = {p: i for i, p in enumerate(self.state_indices)}
+        outputs = [states[-1]]
+        for name in self.adapter_names:
+            if name in self.adapters:
+                adapter = self.adapters[name]
+                outputs.append(
+                    adapter([states[at[p]] for p in adapter.config.plug_layers], attention_mask).to(states.dtype)
+                )
+            else:
+                outputs.append(torch.zeros_like(states[-1]))
+        return torch.stack(outputs)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch tokens"] | None = None,
+        attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"] | None = None,
+        inputs_embeds: Float[Tensor, "batch tokens embedding"] | None = None,
+        states: Float[Tensor, "states batch tokens hidden"] | None = None,
+        features: Float[Tensor, "inputs batch tokens hidden"] | None = None,
+        **targets: Tensor,
+    ) -> KnowledgeOutput:
+        """Represent a batch and, with a head, answer the task.
+
+        Args:
+            states: the backbone's hidden states at `state_indices`, when they were computed before.
+            features: `represent`'s result, when it was computed before.
+            targets: the task's other columns (`spans`, `labels`, `words`, `heads`, ...).
+        """
+        if attention_mask is None:
+            given = input_ids if inputs_embeds is None else inputs_embeds[..., 0]
+            attention_mask = torch.ones_like(given, dtype=torch.long)
+        if features is None:
+            if states is None:
+                states = self.backbone.hidden_states(
+                    input_ids, attention_mask, inputs_embeds, state_indices=self.state_indices
+                )
+            # Stored states may be bfloat16; the skip connections add them up in the model's own precision.
+            states = states.to(self.backbone.dtype)
+            trains = any(p.requires_grad for p in self.adapters.parameters()) or states.requires_grad
+            with torch.set_grad_enabled(torch.is_grad_enabled() and trains):
+                features = self.represent(states, attention_mask)
+        last, *outputs = features.to(self.backbone.dtype)
+        fused = self.fusion(last, outputs)
+        if self.head is None:
+            return KnowledgeOutput(last_hidden_state=fused)
+        batch = targets | {"attention_mask": attention_mask}
+        logits = self.head(fused, batch)
+        has_targets = "labels" in targets or "heads" in targets
+        return KnowledgeOutput(self.task.loss(logits, batch) if has_targets else None, logits, fused)
+
+    # Persistence lives in kadapter.hub.model_folder, a wing above: the one door upward, opened when these are called.
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Save all that this model needs beyond its frozen backbone (see `hub.model_folder.save_model`); returns
+        the folder."""
+        from kadapter.hub import model_folder
+
+        return model_folder.save_model(self, folder)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, backbone: Backbone | None = None, force: bool = False, revision: str | None = None
+    ) -> "KnowledgeModel":
+        """Load a saved model from a folder or a Hub repository (see `hub.model_folder.load_model`)."""
+        from kadapter.hub import model_folder
+
+        return model_folder.load_model(folder, backbone, force, revision)
+
+    @classmethod
+    def from_adapter(
+        cls, folder: str | Path, backbone: Backbone | None = None, revision: str | None = None, force: bool = False
+    ) -> "KnowledgeModel":
+        """The model that a saved adapter was pre-trained in (see `hub.model_folder.model_of_adapter`)."""
+        from kadapter.hub import model_folder
+
+        return model_folder.model_of_adapter(folder, backbone, revision, force)
+
+    def push_to_hub(self, repo: str, private: bool | None = None, **commit) -> str:
+        """Save into a Hub repository, made if there is none (see `hub.adapter_folder.push`); returns the commit's
+        URL."""
+        from kadapter.hub import adapter_folder
+
+        return adapter_folder.push(self.save_pretrained, repo, private, **{"commit_message": "Upload a model"} | commit)
+
+    def parts(self) -> list[dict]:
+        """What the model is made of: one row per part with its parameter count, whether it trains, and where it
+        plugs."""
+
+        def row(part: str, module: nn.Module, note: str = "") -> dict:
+            return {
+                "part": part,
+                "parameters": sum(p.numel() for p in module.parameters()),
+                "trains": any(p.requires_grad for p in module.parameters()),
+                "reads": note,
+            }
+
+        rows = [
+            row(
+                f"backbone {self.backbone.name}",
+                self.backbone,
+                f"{self.backbone.depth} layers, width {self.backbone.hidden_size}",
+            )
+        ]
+        for name in self.adapter_names:
+            if name in self.adapters:
+                rows.append(
+                    row(
+                        f"adapter {name}",
+                        self.adapters[name],
+                        f"hidden_states {list(self.adapters[name].config.plug_layers)}",
+                    )
+                )
+            else:
+                rows.append({"part": f"adapter {name}", "parameters": 0, "trains": False, "reads": "unplugged"})
+        rows.append(row(f"fusion {self.fusion.kind}", self.fusion, f"1 + {len(self.adapter_names)} states"))
+        if self.head is not None:
+            rows.append(
+                row(f"head {self.task.name}", self.head, f"{len(self.task.labels)} labels" if self.task.labels else "")
+            )
+        return rows
+
+    def __repr__(self) -> str:
+        lines = [f"KnowledgeModel(regime={self.regime})"]
+        for r in self.parts():
+            state = "trains" if r["trains"] else "frozen"
+            lines.append(f"  {r['part']:<24}{r['parameters']:>14,} parameters  {state:<7} {r['reads']}".rstrip())
+        return "\n".join(lines)

@@ -1,0 +1,73 @@
+"""The finished fine-tuning runs of a preset, read for the tables of `kadapter.report.report`."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from kadapter import runs
+from kadapter.catalog import REGIMES
+from kadapter.errors import KAdapterError, unknown
+from kadapter.report.rendering import by_model
+from kadapter.scoring.metrics import Metric, get
+
+
+@dataclass(frozen=True, eq=False)
+class RunScores:
+    """A finished fine-tuning run: which row it is, and what each test example counts, (seeds, n, k)."""
+
+    task: str
+    dataset: str
+    regime: str
+    model: str
+    metric: Metric
+    seeds: tuple[int, ...]
+    counts: np.ndarray
+    run: runs.Result
+
+    @property
+    def values(self) -> np.ndarray:
+        """The headline value of every seed, (seeds,)."""
+        return self.metric.reduce(self.counts.sum(axis=1))[self.metric.primary]
+
+
+def run_scores(root: str | Path, preset: str) -> tuple[RunScores, ...]:
+    """The finished fine-tuning runs of a preset, by task, regime and model. () if there are none.
+
+    A run whose files are as they were is the same object again. Raises KAdapterError for a run whose files do not say
+    what the report needs.
+    """
+    folders = [run.path for run in runs.find(root, preset) if run.path.parent.name == "finetune"]
+    found = [_read(folder, _stamp(folder)) for folder in folders]
+    return tuple(sorted(found, key=lambda run: (run.task, REGIMES.index(run.regime), by_model(run.model))))
+
+
+def _stamp(folder: Path) -> tuple:
+    """Changes with every file of a run."""
+    files = [(file.name, file.stat()) for file in folder.iterdir() if file.is_file()]
+    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in files))
+
+
+@lru_cache(1000)
+def _read(folder: Path, stamp: tuple) -> RunScores:
+    run = runs.load(folder)
+    needed = ("task", "regime", "model", "metric", "seeds")
+    missing = [key for key in needed if key not in run.data]
+    if missing:
+        raise KAdapterError(f"{run.path / runs.RESULT} has no {missing[0]!r}: expected {', '.join(needed)}")
+    path = run.path / "counts.npz"
+    try:
+        with np.load(path) as file:
+            counts = file["counts"].astype(float)
+    except (OSError, ValueError, KeyError) as error:
+        raise KAdapterError(f"{path} is missing or damaged ({error}): remove the folder, run its stage again") from None
+    if run.regime not in REGIMES:
+        raise unknown(f"regime in {run.id}", run.regime, REGIMES)
+    seeds = tuple(run.seeds)
+    if counts.ndim != 3 or len(counts) != len(seeds):
+        raise KAdapterError(
+            f"{path} has counts of shape {counts.shape}; expected (seeds, n, k) with the {len(seeds)} seeds of the run"
+        )
+    metric = get(run.metric["name"], **run.metric.get("options", {}))
+    return RunScores(run.task, run.data.get("dataset", ""), run.regime, run.model, metric, seeds, counts, run)

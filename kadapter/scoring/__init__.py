@@ -1,0 +1,1 @@
+"""Metrics, statistics, slices: numbers, no models."""

@@ -1,0 +1,1 @@
+"""Running a model: batches, feature store, trainer, fit, predict."""

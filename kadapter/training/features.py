@@ -1,0 +1,260 @@
+"""The frozen backbone's hidden states, computed once and memory-mapped: ragged, without padding, only at the indices
+that are read."""
+
+import copy
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from kadapter.errors import KAdapterError
+from kadapter.hub.adapter_folder import writing
+from kadapter.model.backbone import fingerprint
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.training.batches import Encoded, Ragged, token_cuts
+from kadapter.training.memory import kept_memory
+
+STORE_VERSION = 1
+CACHE_LIMIT = 20e9  # bytes of stores kept; beyond it those opened longest ago are removed
+KINDS = ("states", "features")  # the backbone's states, or what `KnowledgeModel.represent` makes of them
+META, DATA = "meta.json", "states.bin"
+
+
+def cache_root() -> Path:
+    """Where stores lie: `KADAPTER_CACHE`, or `~/.cache/kadapter`."""
+    return Path(os.environ.get("KADAPTER_CACHE") or Path.home() / ".cache" / "kadapter") / "features"
+
+
+def token_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
+    """Indices in batches of similar length whose padded size stays within `budget` tokens (one longer example stands
+    alone)."""
+    order = np.argsort(lengths, kind="stable")
+    yield from np.split(order, token_cuts(lengths[order], budget)[1:])
+
+
+class NoRoom(KAdapterError):
+    """A store that the disk does not hold."""
+
+
+class FeatureStore:
+    """Hidden states of encoded examples on disk, shape (indices, tokens, hidden).
+
+    Called with the indices of sequences (an example is one, unless `Encoded.groups` says more), it gives `{kind:
+    (indices, batch, tokens, hidden)}`, each batch copied once out of the memory map; rows at padding hold the
+    sequence's first state and are masked by every reader.
+
+    The folder's name is the hash of everything the contents depend on: the backbone's fingerprint (for `features` the
+    adapters' too), the encoded tokens, state indices, dtype and layout version. A folder is written under another name
+    and renamed, and its size is checked, so a wrong or torn store is never read; two processes asking for the same one
+    build it once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        self.folder, self.kind, self.shape = folder, meta["kind"], tuple(meta["shape"])
+        dtype = getattr(torch, meta["dtype"])
+        expected = int(np.prod(self.shape)) * dtype.itemsize
+        found = (folder / DATA).stat().st_size
+        if found != expected:
+            raise KAdapterError(
+                f"{folder / DATA} has {found} bytes; expected {expected}: remove the folder to have it built again"
+            )
+        self.offsets = np.load(folder / "offsets.npy")
+        self.rows = list(range(self.shape[0]))  # the hidden states that are read
+        self.data = torch.from_file(str(folder / DATA), shared=False, size=int(np.prod(self.shape)), dtype=dtype).view(
+            self.shape
+        )
+
+    def __call__(self, indices: np.ndarray) -> dict[str, Float[Tensor, "states batch tokens hidden"]]:
+        starts, lengths = self.offsets[indices], self.offsets[indices + 1] - self.offsets[indices]
+        columns = np.arange(max(1, lengths.max()))
+        rows = torch.from_numpy(
+            np.where(columns < lengths[:, None], starts[:, None] + columns, starts[:, None]).reshape(-1)
+        )
+        out = torch.empty(len(self.rows), len(rows), self.shape[2], dtype=self.data.dtype)
+        for place, row in enumerate(self.rows):
+            torch.index_select(self.data[row], 0, rows, out=out[place])
+        return {self.kind: out.view(len(self.rows), len(indices), len(columns), self.shape[2])}
+
+    def at(self, rows: Sequence[int]) -> "FeatureStore":
+        """The same store, of which only these of its hidden states are read."""
+        other = copy.copy(self)
+        other.rows = list(rows)
+        return other
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the states in bytes."""
+        return self.data.nbytes
+
+
+def size_of(model: KnowledgeModel, encoded: Encoded, kind: str, dtype: torch.dtype) -> int:
+    """Bytes that a store would take, before building it."""
+    states = len(model.state_indices) if kind == "states" else 1 + len(model.adapter_names)
+    return int(encoded.columns["input_ids"].offsets[-1]) * states * model.backbone.hidden_size * dtype.itemsize
+
+
+def open_store(
+    model: KnowledgeModel,
+    encoded: Encoded,
+    kind: str = "states",
+    dtype: torch.dtype = torch.bfloat16,
+    root: Path | None = None,
+    batch_tokens: int = 4096,
+    progress: bool = True,
+) -> FeatureStore:
+    """The store of these examples' states under this model, built first if it is not there.
+
+    Args:
+        kind: `states` (the backbone's hidden states at `model.state_indices`) or `features` (the last state and every
+            adapter's output).
+        dtype: of the stored states.
+        batch_tokens: padded tokens in one batch of the backbone.
+
+    Raises KAdapterError for an adapter that attends to padding (its outputs depend on the batch).
+    """
+    if any(not a.config.mask_padding for a in model.adapters.values()):
+        raise KAdapterError(
+            "an adapter with mask_padding=False depends on each batch's padding: train it with store=False"
+        )
+    read = model.state_indices if kind == "states" else model.adapter_names
+    tokens: Ragged = encoded.columns["input_ids"]
+    digest = hashlib.sha256(f"{STORE_VERSION}|{kind}|{read}|{dtype}|{model.backbone.fingerprint}".encode())
+    if kind == "features":
+        digest.update("|".join(f"{n}:{fingerprint(a)}:{a.config}" for n, a in model.adapters.items()).encode())
+    digest.update(tokens.values.tobytes() + tokens.offsets.tobytes())
+    root = root or cache_root()
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / digest.hexdigest()[:32]
+    with FileLock(root / f"{folder.name}.lock"):
+        if folder.exists():
+            try:
+                store = FeatureStore(folder)
+                (folder / META).touch()  # opened now: `_trim` removes the longest unopened first
+                return store
+            except (KAdapterError, OSError, ValueError, KeyError):
+                shutil.rmtree(folder)  # torn by something outside this program: never read, built again
+        with writing(folder) as partial:
+            _build(model, encoded, kind, dtype, partial, batch_tokens, progress)
+        _trim(root, keep=folder)
+        return FeatureStore(folder)
+
+
+def _trim(root: Path, keep: Path) -> None:
+    """Remove the stores opened longest ago until the rest fits in `CACHE_LIMIT`; who reads one keeps it mapped."""
+    stores = sorted((meta for meta in root.glob(f"*/{META}")), key=lambda meta: meta.stat().st_mtime, reverse=True)
+    total = 0
+    for meta in stores:
+        total += (meta.parent / DATA).stat().st_size if (meta.parent / DATA).exists() else 0
+        if total > CACHE_LIMIT and meta.parent != keep:
+            shutil.rmtree(meta.parent, ignore_errors=True)
+
+
+def stores(root: Path | None = None) -> list[dict]:
+    """One row per store: folder, backbone, kind, state indices or adapters, dtype, tokens, bytes, and when it was last
+    opened (seconds since 1970); the last opened first."""
+    rows = []
+    for path in (root or cache_root()).glob(f"*/{META}"):
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        row = {key: meta.get(key) for key in ("backbone", "kind", "state_indices", "adapters", "dtype")}
+        size = sum(file.stat().st_size for file in path.parent.iterdir())
+        rows.append(
+            {"folder": path.parent, **row, "tokens": meta["shape"][1], "bytes": size, "used": path.stat().st_mtime}
+        )
+    return sorted(rows, key=lambda row: row["used"], reverse=True)
+
+
+def clear(root: Path | None = None) -> tuple[int, int]:
+    """Remove every store; how many, and their bytes. One that is being written is left; who reads one keeps it
+    mapped."""
+    count = freed = 0
+    for row in stores(root):
+        folder = row["folder"]
+        try:
+            with FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0):
+                shutil.rmtree(folder)
+        except Timeout:
+            continue
+        count, freed = count + 1, freed + row["bytes"]
+    return count, freed
+
+
+def gigabytes(size: float | int) -> str:
+    """A number of bytes for people.
+
+    >>> gigabytes(1.26e9), gigabytes(3400)
+    ('1.3 GB', '0.0034 MB')
+    """
+    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
+
+
+@torch.no_grad()
+def _build(
+    model: KnowledgeModel,
+    encoded: Encoded,
+    kind: str,
+    dtype: torch.dtype,
+    folder: Path,
+    batch_tokens: int,
+    progress: bool,
+) -> None:
+    tokens: Ragged = encoded.columns["input_ids"]
+    shape = (
+        len(model.state_indices) if kind == "states" else 1 + len(model.adapter_names),
+        int(tokens.offsets[-1]),
+        model.backbone.hidden_size,
+    )
+    needed = int(np.prod(shape)) * dtype.itemsize
+    free = shutil.disk_usage(folder).free
+    if needed > 0.9 * free:
+        raise NoRoom(
+            f"{folder.parent}: a store of {needed / 1e9:.1f} GB "
+            f"does not fit in {free / 1e9:.1f} GB: train with store=False"
+        )
+    data = torch.from_file(str(folder / DATA), shared=True, size=int(np.prod(shape)), dtype=dtype).view(shape)
+    device = next(model.backbone.parameters()).device
+    plain = Encoded({"input_ids": tokens}, encoded.pads, key=encoded.key)  # sequences, whatever example they are of
+    training = model.training
+    model.eval()
+    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+    bar = tqdm(
+        total=shape[1],
+        desc=f"{kind} of {model.backbone.name}, {gigabytes(needed)}",
+        unit="tok",
+        unit_scale=True,
+        leave=False,
+        disable=not progress,
+    )
+    in_bf16 = model.backbone.in_bf16() if dtype == torch.bfloat16 else nullcontext()
+    with bar, autocast, in_bf16, kept_memory():
+        for chosen in token_batches(plain.lengths, batch_tokens):
+            batch = {k: v.to(device) for k, v in plain.__getitems__(chosen).items()}
+            states = model.backbone.hidden_states(**batch, state_indices=model.state_indices)
+            if kind == "features":
+                states = model.represent(states, batch["attention_mask"])
+            real = batch["attention_mask"].bool().cpu()
+            rows = np.concatenate([np.arange(tokens.offsets[i], tokens.offsets[i + 1]) for i in chosen])
+            data[:, torch.from_numpy(rows)] = states.to(dtype).cpu()[:, real]
+            bar.update(len(rows))
+    model.train(training)
+    del data  # unmaps, so that the file is whole before the rename
+    np.save(folder / "offsets.npy", tokens.offsets)
+    meta = {
+        "kind": kind,
+        "shape": shape,
+        "dtype": str(dtype).removeprefix("torch."),
+        "backbone": model.backbone.name,
+        "state_indices": model.state_indices if kind == "states" else [],
+        "adapters": list(model.adapters) if kind == "features" else [],
+    }
+    (folder / META).write_text(json.dumps(meta) + "\n", encoding="utf-8")

@@ -1,0 +1,267 @@
+"""The loop that every stage trains with: Hugging Face Trainer over one model, or over several that share a frozen
+backbone and read the same batches."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from IPython import get_ipython
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.utils.notebook import NotebookProgressCallback
+
+from kadapter.errors import KAdapterError
+from kadapter.hub.adapter_folder import read_weights, write_weights
+from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
+from kadapter.training.batches import Encoded
+from kadapter.training.predict import Predictions, predict
+
+BEST_WEIGHTS, BEST_SCORES = "best.safetensors", "best.json"  # in each checkpoint, so that resuming keeps the best epoch
+
+
+@dataclass
+class Fit:
+    """What training left: the Trainer's log, the dev scores of the kept epoch, and that epoch."""
+
+    history: list[dict] = field(default_factory=list)
+    best: dict[str, float] = field(default_factory=dict)
+    best_epoch: float | None = None
+    seconds: float = 0.0
+
+
+class ModelGroup(nn.Module):
+    """Models that train at once on the same batches, each by itself: own loss, own gradients, own clipping.
+
+    The backbone's states are computed (or read) once a batch for all of them. A model alone is trained in the same way.
+
+    Args:
+        members: name -> model. Several must share one backbone object, which must stay frozen.
+
+    Raises KAdapterError for several models of different backbones.
+    """
+
+    accepts_loss_kwargs = False  # losses are means over a batch; Trainer divides them by the accumulated batches
+
+    def __init__(self, members: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        if len(members) > 1 and len({id(m.backbone) for m in members.values()}) > 1:
+            raise KAdapterError(
+                f"models {', '.join(members)} stand on different backbones: give all of them the same Backbone object, "
+                "or fit them one by one"
+            )
+        self.members = nn.ModuleDict(members)
+        self.losses = {name: torch.zeros(()) for name in members}  # summed since the last log
+        self.batches = 0
+        super().train()
+
+    @property
+    def state_indices(self) -> list[int]:
+        """The hidden states that any of the models reads, ascending."""
+        return sorted({index for model in self.members.values() for index in model.state_indices})
+
+    def trained(self, name: str) -> list[nn.Parameter]:
+        """The parameters of one model that train; looked up once, as they stay the same during training."""
+        if not hasattr(self, "_trained"):
+            self._trained = {n: [p for p in m.parameters() if p.requires_grad] for n, m in self.members.items()}
+        return self._trained[name]
+
+    def train(self, mode: bool = True) -> "ModelGroup":
+        """Trainer asks for this mode before every step; walking through a backbone's modules costs more than a small
+        step."""
+        return self if mode == self.training else super().train(mode)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients; only parameters that train have any."""
+        for name in self.members:
+            for p in self.trained(name):
+                p.grad = None
+
+    def forward(self, **batch: object) -> KnowledgeOutput:
+        """The sum of the models' losses on a batch."""
+        models = dict(self.members.items())
+        indices = None
+        if len(models) > 1 and "features" not in batch:
+            indices = self.state_indices
+            if "states" not in batch:
+                backbone = next(iter(models.values())).backbone
+                batch["states"] = backbone.hidden_states(
+                    batch["input_ids"], batch["attention_mask"], state_indices=indices
+                )
+        total = None
+        for name, model in models.items():
+            own = batch
+            if indices is not None and model.state_indices != indices:
+                own = batch | {"states": batch["states"][[indices.index(i) for i in model.state_indices]]}
+            loss = model(**own).loss
+            self.losses[name] = self.losses[name] + loss.detach().to(self.losses[name].device)
+            total = loss if total is None else total + loss
+        self.batches += 1
+        return KnowledgeOutput(loss=total)
+
+    def mean_losses(self) -> dict[str, float]:
+        """Each model's mean loss since the last call."""
+        means = {name: float(loss) / max(1, self.batches) for name, loss in self.losses.items()}
+        self.losses, self.batches = {name: torch.zeros(()) for name in self.members}, 0
+        return means
+
+
+class BatchTrainer(Trainer):
+    """Trainer with our batches, our dev scores, and checkpoints that hold only what trains.
+
+    Args:
+        model: what trains.
+        arguments: `TrainingArguments`; clipping is done here, so that its `max_grad_norm` is 0.
+        dev: model name -> its dev examples; empty to score nothing.
+        fits: model name -> the record to fill.
+        order: the sampler of training batches.
+        select: `best` or `last` epoch.
+        clip: largest norm of one model's gradients; 0 for any.
+        callbacks: told of every step and epoch.
+    """
+
+    def __init__(
+        self,
+        model: ModelGroup,
+        arguments: TrainingArguments,
+        *,
+        dev: Mapping[str, Encoded],
+        fits: Mapping[str, Fit],
+        order: Sampler | Iterable,
+        bf16: bool,
+        select: str,
+        clip: float,
+        callbacks: Sequence[TrainerCallback] = (),
+        **more,
+    ) -> None:
+        self.together, self.dev, self.fits = model, dict(dev), dict(fits)
+        self.order, self.bf16, self.select, self.clip = order, bf16, select, clip
+        self.norms: dict[str, float | Tensor] = {}
+        self.best_states: dict[str, dict[str, Tensor]] = {}
+        super().__init__(model, arguments, callbacks=[_Hooks(self), *callbacks], **more)
+        self.remove_callback(PrinterCallback)
+        # Trainer looks where it is when it is imported, which may be long before a notebook runs.
+        if hasattr(get_ipython(), "kernel") and self.pop_callback(ProgressCallback):
+            self.add_callback(NotebookProgressCallback)
+
+    def get_train_dataloader(self) -> DataLoader:
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=self.order,
+            collate_fn=lambda batch: batch,
+            pin_memory=self.args.device.type == "cuda",
+        )
+        return self.accelerator.prepare(loader)
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        """Known from clipping already."""
+        return self.norms.get(next(iter(self.fits)))
+
+    def evaluate(self, *args, metric_key_prefix: str = "eval", **kwargs) -> dict[str, float]:
+        shown = {}
+        for name, dev in self.dev.items():
+            predictions = predict(self.together.members[name], dev, bf16=self.bf16)
+            scores = predictions.scores | {"loss": predictions.loss}
+            self._keep_best(name, {f"{metric_key_prefix}_{k}": v for k, v in scores.items()}, predictions)
+            prefix = metric_key_prefix if len(self.dev) == 1 else f"{metric_key_prefix}_{name}"
+            shown |= {f"{prefix}_{k}": v for k, v in scores.items()}
+        self.log(dict(shown))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, shown)
+        return shown
+
+    def _keep_best(self, name: str, scores: dict[str, float], predictions: Predictions) -> None:
+        fitted = self.fits[name]
+        fitted.history.append({"step": self.state.global_step, "epoch": self.state.epoch, **scores})
+        # With equal scores the lower loss wins: tiny dev sets tie often.
+        rank = (scores[f"eval_{predictions.metric.primary}"], -predictions.loss)
+        former = fitted.best.get("rank")
+        if self.select == "last" or former is None or rank > tuple(former):
+            fitted.best = scores | {"rank": rank}
+            fitted.best_epoch = self.state.epoch
+            self.best_states[name] = {
+                n: p.detach().to("cpu", copy=True)
+                for n, p in self.together.members[name].named_parameters()
+                if p.requires_grad
+            }
+
+    def _save(self, output_dir=None, state_dict=None) -> None:
+        trained = {n for n, p in self.together.named_parameters() if p.requires_grad}
+        state = self.together.state_dict() if state_dict is None else state_dict
+        super()._save(output_dir, {n: t for n, t in state.items() if n in trained})
+        if self.best_states:
+            weights = {f"{name}.{n}": t for name, state in self.best_states.items() for n, t in state.items()}
+            write_weights(weights, Path(output_dir) / BEST_WEIGHTS)
+            best = {name: {"best": fitted.best, "epoch": fitted.best_epoch} for name, fitted in self.fits.items()}
+            (Path(output_dir) / BEST_SCORES).write_text(json.dumps(best), encoding="utf-8")
+
+    def read_best(self, checkpoint: Path) -> None:
+        """The best epoch so far, as a checkpoint kept it."""
+        if not (checkpoint / BEST_SCORES).exists():
+            return
+        weights = read_weights(checkpoint / BEST_WEIGHTS)
+        for name, kept in json.loads((checkpoint / BEST_SCORES).read_text(encoding="utf-8")).items():
+            self.fits[name].best, self.fits[name].best_epoch = kept["best"], kept["epoch"]
+            self.best_states[name] = {
+                n.removeprefix(f"{name}."): t for n, t in weights.items() if n.startswith(f"{name}.")
+            }
+
+    def take_best(self) -> None:
+        """Give every model the weights of its best epoch."""
+        with torch.no_grad():
+            for name, state in self.best_states.items():
+                own = dict(self.together.members[name].named_parameters())
+                for n, value in state.items():
+                    own[n].copy_(value)
+
+    def _issue_warnings_after_load(self, load_result) -> None:
+        """A checkpoint lacks the frozen parts by design."""
+
+
+class _Hooks(TrainerCallback):
+    """Clips every model's gradients by themselves, and collects the log instead of printing it."""
+
+    def __init__(self, trainer: BatchTrainer) -> None:
+        self.trainer = trainer
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs) -> None:
+        trainer = self.trainer
+        for name in trainer.fits:
+            trainer.norms[name] = trainer.accelerator.clip_grad_norm_(
+                trainer.together.trained(name), trainer.clip or math.inf
+            )
+
+    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        if any(key.startswith("eval_") for key in logs):
+            return  # written by `evaluate`, to each model's own
+        own = [{}] * len(self.trainer.fits)
+        if "loss" in logs:
+            losses = self.trainer.together.mean_losses()
+            own = [{"loss": losses[n], "grad_norm": float(self.trainer.norms[n])} for n in self.trainer.fits]
+        for fitted, values in zip(self.trainer.fits.values(), own, strict=True):
+            fitted.history.append({"step": state.global_step, "epoch": state.epoch, **logs, **values})
+
+
+def optimizer(model: ModelGroup, learning_rate: float, head_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW in groups: fusion and head at `head_rate` times the rate; no weight decay on biases and norms, as usual."""
+    heads = {
+        id(p)
+        for module in model.modules()
+        if isinstance(module, KnowledgeModel)
+        for part in (module.fusion, module.head)
+        for p in part.parameters()
+    }
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            groups.setdefault((head_rate if id(p) in heads else 1.0, p.ndim > 1), []).append(p)
+    return torch.optim.AdamW(
+        [
+            {"params": params, "lr": rate * learning_rate, "weight_decay": weight_decay * decays}
+            for (rate, decays), params in groups.items()
+        ],
+        fused=True,
+    )

@@ -1,0 +1,279 @@
+"""Presets: the ones that come along are whole, every mistake is one sentence, and the sizes are those of the paper."""
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kadapter import catalog
+from kadapter.errors import KAdapterError
+from kadapter.experiment import preset, preset_check
+
+
+@pytest.mark.parametrize("name", preset.names())
+def test_every_preset_is_whole(name):
+    loaded = preset.load(name)
+    assert loaded["name"] == name and loaded["about"]
+    from kadapter.model.adapter import AdapterConfig
+    from kadapter.training.fit import Settings
+
+    for entry in loaded["knowledge"].values():
+        sizes = entry["adapter"] | {"plug_layers": tuple(entry["adapter"]["plug_layers"])}
+        assert AdapterConfig(hidden_size=384, **sizes).to_dict().items() >= entry["adapter"].items()
+    for settings in [entry["training"] for entry in loaded["knowledge"].values()] + [
+        preset.training_for(task, regime) for task in loaded["tasks"].values() for regime in task["regimes"]
+    ]:
+        assert settings.pop("max_length") > 0
+        assert Settings(**settings).epochs > 0
+
+
+def test_the_two_of_wang2021_differ_where_paper_and_scripts_differ():
+    """The ledger of the project, row by row: what the paper says, what the official scripts run."""
+    paper, official = (preset.load(f"wang2021_{source}_roberta_large") for source in ("kadapter", "official"))
+    sizes = {"width": 768, "layers": 2, "heads": 12, "inner": 3072, "dropout": 0.1, "init_std": 2e-4}
+    for entry in (*paper["knowledge"].values(), *official["knowledge"].values()):
+        assert entry["adapter"].items() >= (sizes | {"activation": "gelu", "layer_norm_eps": 1e-5}).items()
+    for loaded, adapter, fusion, pooling in (
+        (paper, {"plug_layers": [0, 11, 23], "combine": "concat", "mask_padding": True}, "concat", "mean"),
+        (official, {"plug_layers": [0, 11, 22], "combine": "add", "mask_padding": False}, "project", "marker"),
+    ):
+        assert loaded["backbone"] == "roberta-large" and loaded["fusion"] == fusion
+        assert loaded["knowledge"]["F"]["task_options"] == {"pooling": pooling}
+        for entry in loaded["knowledge"].values():
+            assert entry["fusion"] == fusion
+            assert entry["adapter"].items() >= adapter.items()
+    columns = ("batch_size", "epochs", "max_length", "learning_rate", "warmup_steps")
+    expected = {
+        ("kadapter", "F"): (128, 5, 64, 2e-5, 1200),
+        ("kadapter", "L"): (256, 10, 128, 1e-5, 500),
+        ("official", "F"): (4 * 64, 5, 64, 5e-5, 1200),
+        ("official", "L"): (4 * 32, 10, 64, 2e-5, 500),
+    }
+    for (source, name), values in expected.items():
+        loaded = paper if source == "kadapter" else official
+        assert tuple(loaded["knowledge"][name]["training"][c] for c in columns) == values, (source, name)
+    for loaded in (paper, official):
+        tuned = {name: preset.training_for(task, "paper") for name, task in loaded["tasks"].items()}
+        assert (tuned["open_entity"]["batch_size"], tuned["open_entity"]["learning_rate"]) == (4, 5e-6)
+        assert (tuned["tacred"]["batch_size"], tuned["tacred"]["learning_rate"]) == (4 * 8, 1e-5)
+
+
+def test_the_tables_are_those_of_the_modules():
+    """preset_check repeats a few names so that a misspelt key is refused without importing torch."""
+    from kadapter.model.adapter import AdapterConfig
+    from kadapter.model.fusion import FUSIONS
+    from kadapter.model.knowledge_model import REGIMES
+    from kadapter.training.fit import Settings
+
+    kinds = {tuple[int, ...]: list, bool | str: (bool, str)}
+    sizes = {f.name: kinds.get(f.type, f.type) for f in fields(AdapterConfig)}
+    assert {"hidden_size": int, **preset_check.ADAPTER} == sizes
+    settings = {f.name: kinds.get(f.type, f.type) for f in fields(Settings)}
+    assert {"regime": str, "seed": int, **preset_check.TRAINING} == {"max_length": int, **settings}
+    assert set(preset_check.FUSIONS) == set(FUSIONS)
+    assert {"adapter", *preset_check.REGIMES} == set(REGIMES)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sees=[1]", "unknown key 'sees': did you mean 'seeds'"),
+        ("tasks.typng.training.epochs=1", "unknown task 'typng': did you mean 'typing'"),
+        ("knowledge.G.training.epochs=1", "unknown knowledge entry 'G'.* known: F, L"),
+        ("tasks.typing.training.epoch=1", "unknown tasks.typing.training key 'epoch': did you mean 'epochs'"),
+        ("tasks.typing.training.frozen.epoch=1", "unknown tasks.typing.training.frozen key 'epoch'"),
+        ("tasks.typing.training.epochs=1", r"for all regimes and for frozen: set .*training\.frozen\.epochs alone"),
+        ("tasks.typing.training.batch_size=many", r"training\.batch_size: found 'many'; expected a whole"),
+        ("tasks.typing.training.bf16=3", "bf16: found 3; expected yes or no or text"),
+        ("tasks.typing.task=typin", "unknown task 'typin': did you mean 'typing'"),
+        ("tasks.typing.regimes=[frosen]", "unknown regime 'frosen': did you mean 'frozen'"),
+        ("tasks.typing.dataset=world_typin", "unknown dataset 'world_typin': did you mean 'world_typing'"),
+        ("tasks.typing.dataset=world_factual", "tasks.typing needs the split test of dataset 'world_factual'"),
+        ("knowledge.F.knowledge=factua", "unknown knowledge 'factua': did you mean 'factual'"),
+        ("knowledge.F.adapter.widht=3", "unknown knowledge.F.adapter key 'widht': did you mean 'width'"),
+        ("knowledge.F.adapter.plug_layers=3", "knowledge.F.adapter.plug_layers: found 3; expected a list"),
+        ("knowledge.F.adapter.mask_padding=1", "mask_padding: found 1; expected yes or no"),
+        ("knowledge.F.seed=one", "knowledge.F.seed: found 'one'; expected a whole number"),
+        ("knowledge.a/b={}", "'a/b' is no name for a knowledge entry"),
+        ("knowledge.none={}", "'none' is no name for a knowledge entry"),
+        ("fusion=conct", "unknown fusion 'conct': did you mean 'concat'"),
+        ("models=[F+Q]", r"unknown adapter in model 'F\+Q': 'Q'"),
+        ("models=[bakbone]", "unknown model 'bakbone': did you mean 'backbone'"),
+        ("models=[F+F]", r"'F\+F' plugs an adapter in twice"),
+        ("models=[]", r"models: found \[\]; expected at least one"),
+        ("seeds=[0,0]", "expected at least one, none twice"),
+        ("seeds=0", "seeds: found 0; expected a list"),
+        ("seeds=[0", "--set seeds=.* no YAML"),
+        ("seeds", "--set seeds: found no key=value"),
+        ("about.x=1", "--set about.x=1: about is .* and has no keys"),
+        ("data.world.sed=1", "unknown data.world key 'sed': did you mean 'seed'"),
+        ("data.path=/tmp", "found both world and path"),
+        ("datasets.world_typing.format=entity", "unknown format 'entity': did you mean 'entity_typing'"),
+        ("datasets.world_typing.split={from: a, by: sentence, parts: {train: 0.5}}", "shares above 0 that sum"),
+        ("datasets.world_typing.split={from: a, by: sentence, parts: {train: 1.0}}", "both a file and a part of"),
+        ("datasets.world_typing.split={from: a, by: word, parts: {train: 1.0}}", "unknown split.by 'word'"),
+        ("datasets.world_typing.labels=some", "unknown labels 'some'"),
+        ("backbone=[1]", r"backbone: found \[1\]; expected text"),
+    ],
+)
+def test_a_mistake_is_one_sentence(override, message):
+    with pytest.raises(KAdapterError, match=message) as error:
+        preset.load("embedded", [override])
+    assert "\n" not in str(error.value)
+
+
+def test_overrides_set_single_values():
+    changed = preset.load(
+        "embedded",
+        ["tasks.typing.training.frozen.learning_rate=5e-6", "seeds=[7]", "data.world.entities=50", "citation=a = b"],
+    )
+    assert preset.training_for(changed["tasks"]["typing"], "frozen")["learning_rate"] == 5e-6
+    assert (changed["seeds"], changed["data"]["world"]["entities"], changed["citation"]) == ([7], 50, "a = b")
+    same = preset.load("embedded")
+    assert changed["tasks"]["relation"] == same["tasks"]["relation"], "what shares a YAML anchor is changed alone"
+    assert changed["knowledge"] == same["knowledge"]
+
+
+@given(st.floats(1e-12, 1e12), st.sampled_from(["{:.0e}", "{:.3e}", "{!r}"]))
+def test_numbers_are_numbers_however_written(number, form):
+    text = form.format(number)
+    value = preset.load("embedded", [f"tasks.typing.training.frozen.learning_rate={text}"])
+    assert preset.training_for(value["tasks"]["typing"], "frozen")["learning_rate"] == float(text)
+
+
+def test_files_of_the_users(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(preset.read("embedded") | {"name": "mine"}))
+    assert preset.load(str(path))["name"] == "mine"
+    path.write_text(yaml.safe_dump(preset.read("embedded")))
+    with pytest.raises(KAdapterError, match=r"mine\.yaml: name: found 'embedded'; expected 'mine'"):
+        preset.load(str(path))
+    path.write_text("name: [")
+    with pytest.raises(KAdapterError, match=r"mine\.yaml, line 1: no YAML"):
+        preset.load(str(path))
+    path.write_text("- a")
+    with pytest.raises(KAdapterError, match=r"mine\.yaml: found \['a'\]; expected a mapping of name, about"):
+        preset.load(str(path))
+    path.write_text("name: mine\nabout: x")
+    with pytest.raises(KAdapterError, match="preset: the key 'backbone' is missing"):
+        preset.load(str(path))
+    with pytest.raises(KAdapterError, match="unknown preset 'miniatur': did you mean 'miniature'"):
+        preset.load("miniatur")
+    with pytest.raises(KAdapterError, match="unknown preset '.*other.yaml'"):
+        preset.load(str(tmp_path / "other.yaml"))
+
+
+def test_data_files_are_found_or_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("KADAPTER_DATA", raising=False)
+    loaded = preset.load("wang2021_kadapter_roberta_large")
+    with pytest.raises(KAdapterError, match="no folder is named: set KADAPTER_DATA to the folder that holds them, or"):
+        preset.data_files(loaded)
+    monkeypatch.setenv("KADAPTER_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(KAdapterError, match="nowhere, is no folder: set KADAPTER_DATA"):
+        preset.data_files(loaded)
+    monkeypatch.setenv("KADAPTER_DATA", str(tmp_path))
+    with pytest.raises(KAdapterError, match=f"{tmp_path}, is empty: set KADAPTER_DATA"):
+        preset.data_files(loaded)
+    (tmp_path / "trex-rc").mkdir()
+    (tmp_path / "trex-rc" / "train.json").touch()
+    with pytest.raises(KAdapterError, match="dataset 'trex_rc': there is no file .*rc/dev.json: .*trex_rc.path=FOLDER"):
+        preset.data_files(loaded)
+    monkeypatch.delenv("KADAPTER_DATA")
+
+    corpora = tmp_path / "corpora"
+    names = {"trex_rc": "trex-rc", "treebank": "treebank", "open_entity": "OpenEntity", "tacred": "TACRED"}
+    for name, folder in names.items():
+        for split in preset_check.SPLITS:
+            suffix = "conllu" if name == "treebank" else "json"
+            file = corpora / folder / f"{split}.{suffix}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    together = preset.data_files(preset.load(loaded["name"], [f"data.path={corpora}"]))
+    apart = preset.load(loaded["name"], [f"datasets.{name}.path={corpora / folder}" for name, folder in names.items()])
+    assert preset.data_files(apart) == together
+    assert [str(file.relative_to(corpora)) for file in together] == [
+        *("trex-rc/train.json", "trex-rc/dev.json", "treebank/train.conllu", "treebank/dev.conllu"),
+        *("OpenEntity/train.json", "OpenEntity/dev.json", "OpenEntity/test.json"),
+        *("TACRED/train.json", "TACRED/dev.json", "TACRED/test.json"),
+    ]
+    assert preset.data_files(preset.load("embedded")) == []
+
+
+def test_the_files_of_the_miniature_are_there(real_data, monkeypatch):
+    monkeypatch.setenv("KADAPTER_DATA", str(real_data))
+    files = preset.data_files(preset.load("miniature"))
+    needed = {"wiki80", "ud_english_ewt", "semeval2010_task8", "figer_gold", "cosmosqa", "xquad_en"}
+    assert needed <= {file.parent.name for file in files} <= needed | {"re_docred", "fewrel"}
+    assert len(files) >= 10
+
+
+def test_the_world_takes_the_knobs_that_a_preset_may_set():
+    from kadapter.world import World
+
+    world = preset.load("embedded")["data"]["world"]
+    assert world.keys() <= inspect.signature(World).parameters.keys()
+
+
+def test_models_and_their_adapters():
+    models = ["backbone", "none", "F", "F+L"]
+    assert [catalog.adapters_of(model) for model in models] == [[], [], ["F"], ["F", "L"]]
+    assert Path(preset.FOLDER).is_dir()
+
+
+def test_brief_is_what_runs_when_nobody_asks_for_more():
+    shown = preset.load("embedded")
+    assert list(shown["tasks"]) == ["typing", "relation"] and shown["models"] == ["backbone", "none", "F", "L", "F+L"]
+    whole = preset.load("embedded", ["tasks=all"])
+    assert list(whole["tasks"]) == ["typing", "relation", "figer", "cosmosqa", "searchqa", "quasart"]
+    assert whole["models"] == ["backbone", "multitask", "none", "F", "L", "F+L"]
+    assert whole["datasets"] == shown["datasets"]  # the data is made once for both
+    one = preset.load("embedded", ["tasks=[quasart]", "models=[none, multitask]", "tasks.quasart.training.epochs=1"])
+    assert list(one["tasks"]) == ["quasart"] and one["models"] == ["none", "multitask"]
+    with pytest.raises(KAdapterError, match="unknown task 'quasar': did you mean 'quasart'"):
+        preset.load("embedded", ["tasks=[quasar]"])
+
+
+def _reading(tmp_path, **more):
+    dataset = {"format": "tacred", "train": "a.json", "dev": "a.json", "test": "a.json"}
+    task = {"task": "relation", "regimes": ["frozen"], "training": {"epochs": 1}}
+    content = {
+        "name": "p",
+        "about": "a test",
+        "backbone": "minilm",
+        "data": {"path": str(tmp_path)},
+        "datasets": {"here": dataset, "there": dataset | {"path": "there"} | more},
+        "tasks": {"one": task | {"dataset": "here"}, "two": task | {"dataset": "there"}},
+    }
+    path = tmp_path / "p.yaml"
+    path.write_text(yaml.safe_dump(content))
+    (tmp_path / "a.json").write_text("[]")
+    return str(path)
+
+
+def test_optional_datasets_may_be_missing(tmp_path):
+    optional = preset.load(_reading(tmp_path, optional=True))
+    assert list(preset.present(optional)["tasks"]) == ["one"] and list(optional["tasks"]) == ["one", "two"]
+    assert preset.data_files(optional) == [tmp_path / "a.json"] * 3
+    needed = preset.load(_reading(tmp_path))
+    assert list(preset.present(needed)["tasks"]) == ["one", "two"]
+    with pytest.raises(KAdapterError, match="dataset 'there': there is no file"):
+        preset.data_files(needed)
+    chosen = preset.load(_reading(tmp_path), ["tasks=[one]"])  # what nothing reads need not be there
+    assert preset.data_files(chosen) == [tmp_path / "a.json"] * 3
+
+
+def test_what_is_wrong_with_multitask_and_brief(tmp_path):
+    for override, message in (
+        ("multitask.knowledge=[F, G]", "unknown knowledge entry 'G'"),
+        ("multitask.knowledge=[]", "expected at least one, none twice"),
+        ("multitask={}", "'multitask' is trained as the section multitask says, and there is none"),
+        ("brief.tasks=[relaton]", "unknown task 'relaton': did you mean 'relation'"),
+        ("brief.models=[X]", "unknown model 'X'"),
+        ("datasets.world_factual.optional=true", "an adapter is pre-trained on it"),
+    ):
+        with pytest.raises(KAdapterError, match=message):
+            preset.load("embedded", [override])

@@ -1,0 +1,213 @@
+"""The feature store: the same states as computing them, never a wrong or torn one, built once for two processes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from kadapter import catalog
+from kadapter.errors import KAdapterError
+from kadapter.model.adapter import build_adapter
+from kadapter.model.backbone import Backbone, load_tokenizer
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.training import features
+from kadapter.training.batches import LengthBatches, encode
+from kadapter.training.fit import Settings, fit
+from tests import tiny
+
+LABELS = ["hates", "knows", "leads", "likes"]
+
+
+@pytest.fixture
+def model(tiny_folder):
+    task = catalog.task("relation", labels=LABELS, max_length=32)
+    return KnowledgeModel(Backbone(tiny_folder), adapters={"F": build_adapter(tiny.sizes())}, task=task)
+
+
+@pytest.fixture
+def encoded(model, tiny_folder):
+    return encode(model.task, load_tokenizer(tiny_folder), tiny.relations())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_stored_states_are_the_computed_ones(model, encoded, tmp_path, dtype):
+    store = features.open_store(model, encoded, "states", dtype, tmp_path, batch_tokens=64, progress=False)
+    chosen = np.array([7, 0, 33])
+    batch = encoded.__getitems__(chosen)
+    expected = model.backbone.hidden_states(
+        batch["input_ids"], batch["attention_mask"], state_indices=model.state_indices
+    )
+    real = batch["attention_mask"].bool()
+    found = store(chosen)["states"]
+    assert found.shape == expected.shape and found.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float32 else 0.05
+    torch.testing.assert_close(found.float()[:, real], expected[:, real], rtol=tolerance, atol=tolerance)
+    assert (
+        store.nbytes
+        == features.size_of(model, encoded, "states", dtype)
+        == (store.folder / "states.bin").stat().st_size
+    )
+
+
+def test_stored_features_are_the_adapters_outputs(model, encoded, tmp_path):
+    model.eval()
+    store = features.open_store(model, encoded, "features", torch.float32, tmp_path, progress=False)
+    batch = encoded.__getitems__([3, 8])
+    states = model.backbone.hidden_states(
+        batch["input_ids"], batch["attention_mask"], state_indices=model.state_indices
+    )
+    expected = model.represent(states, batch["attention_mask"])
+    real = batch["attention_mask"].bool()
+    torch.testing.assert_close(store(np.array([3, 8]))["features"][:, real], expected[:, real], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("regime", ["adapter", "frozen"])
+def test_training_from_the_store_is_training_on_the_fly(tiny_folder, encoded, tmp_path, regime):
+    results = []
+    for store in (False, True):
+        task = catalog.task("relation", labels=LABELS, max_length=32)
+        # Without dropout: its random numbers are drawn in another order for another memory layout.
+        model = KnowledgeModel(Backbone(tiny_folder), adapters={"F": build_adapter(tiny.sizes(dropout=0.0))}, task=task)
+        model.head.dropout.p = 0.0
+        settings = Settings(regime=regime, epochs=3, batch_size=8, learning_rate=5e-3, bf16=False, store=store)
+        fitted = fit(model, encoded, encoded, settings, tmp_path / "fit", progress=False, cache=tmp_path / "cache")
+        results.append((fitted, {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}))
+    (fly, weights), (stored, stored_weights) = results
+    assert [h["loss"] for h in fly.history if "loss" in h] == pytest.approx(
+        [h["loss"] for h in stored.history if "loss" in h], rel=1e-3
+    )
+    assert fly.best == pytest.approx(stored.best, rel=1e-3)
+    for name, weight in weights.items():
+        torch.testing.assert_close(stored_weights[name], weight, rtol=1e-2, atol=1e-3)
+
+
+def test_a_store_belongs_to_backbone_tokens_states_and_adapters(model, encoded, tiny_folder, tmp_path):
+    def folder(m=model, e=encoded, kind="states", dtype=torch.float32):
+        return features.open_store(m, e, kind, dtype, tmp_path, progress=False).folder
+
+    first = folder()
+    assert folder() == first  # found again
+    other = encode(model.task, load_tokenizer(tiny_folder), tiny.relations(20))
+    distinct = {first, folder(e=other), folder(dtype=torch.bfloat16), folder(kind="features")}
+    changed = KnowledgeModel(
+        Backbone(tiny.make_backbone(tmp_path / "b", seed=3)), adapters={"F": build_adapter(tiny.sizes())}
+    )
+    distinct |= {folder(m=changed)}
+    moved = KnowledgeModel(model.backbone, adapters={"F": build_adapter(tiny.sizes(plug_layers=[0, 1, 3]))})
+    distinct |= {folder(m=moved)}
+    trained = KnowledgeModel(model.backbone, adapters={"F": build_adapter(tiny.sizes(), seed=5)})
+    assert folder(m=trained) == first  # the backbone's states do not depend on the adapter's weights
+    distinct |= {folder(m=trained, kind="features")}
+    assert len(distinct) == 7
+
+
+@pytest.mark.parametrize("damage", ["states.bin", "meta.json", "offsets.npy"])
+def test_a_torn_store_is_never_read(model, encoded, tmp_path, damage):
+    store = features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
+    expected = store(np.array([1]))["states"].clone()
+    file = store.folder / damage
+    file.write_bytes(file.read_bytes()[:-7])
+    if damage == "states.bin":
+        with pytest.raises(KAdapterError, match=r"states.bin has \d+ bytes; expected \d+"):
+            features.FeatureStore(store.folder)
+    again = features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
+    assert torch.equal(again(np.array([1]))["states"], expected)
+
+
+def test_a_failed_build_leaves_nothing(model, encoded, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(model.backbone, "hidden_states", broken)
+    with pytest.raises(MemoryError):
+        features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
+    assert [p.suffix for p in tmp_path.iterdir()] == [".lock"]
+
+
+def test_two_processes_build_it_once(model, encoded, tiny_folder, tmp_path):
+    script = f"""
+import sys, torch
+from pathlib import Path
+from tests import tiny
+from kadapter import catalog
+from kadapter.training import features
+from kadapter.model.adapter import build_adapter
+from kadapter.model.backbone import Backbone, load_tokenizer
+from kadapter.training.batches import encode
+from kadapter.model.knowledge_model import KnowledgeModel
+task = catalog.task("relation", labels={LABELS!r}, max_length=32)
+model = KnowledgeModel(Backbone({str(tiny_folder)!r}), adapters={{"F": build_adapter(tiny.sizes())}}, task=task)
+encoded = encode(task, load_tokenizer({str(tiny_folder)!r}), tiny.relations())
+built = []
+original = features._build
+features._build = lambda *a, **k: (built.append(1), original(*a, **k))
+store = features.open_store(model, encoded, "states", torch.float32, Path({str(tmp_path)!r}), progress=False)
+print(len(built), float(store([0, 1][:1] if False else __import__("numpy").array([0]))["states"].sum()))
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [p.communicate(timeout=120)[0].split() for p in processes]
+    assert sorted(a[0] for a in answers) == ["0", "1"]
+    assert answers[0][1] == answers[1][1]
+
+
+def test_attending_to_padding_cannot_be_stored(tiny_folder, encoded, tmp_path):
+    model = KnowledgeModel(Backbone(tiny_folder), adapters={"F": build_adapter(tiny.sizes(mask_padding=False))})
+    with pytest.raises(
+        KAdapterError, match="mask_padding=False depends on each batch's padding: train it with store=False"
+    ):
+        features.open_store(model, encoded, "states", torch.float32, tmp_path)
+
+
+def test_a_store_that_does_not_fit_is_told(model, encoded, tmp_path, monkeypatch):
+    usage = features.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(KAdapterError, match=r"a store of 0.0 GB does not fit in 0.0 GB: train with store=False"):
+        features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
+
+
+def test_the_cache_keeps_to_its_limit(model, encoded, tiny_folder, tmp_path, monkeypatch):
+    def store(n):
+        examples = encode(model.task, load_tokenizer(tiny_folder), tiny.relations(n))
+        return features.open_store(model, examples, "states", torch.float32, tmp_path, progress=False).folder
+
+    first, second = store(20), store(24)
+    os.utime(first / "meta.json", (1, 1))
+    store(20)  # opened again: now the second is the oldest
+    os.utime(second / "meta.json", (2, 2))
+    size = sum((f / "states.bin").stat().st_size for f in (first, second))
+    monkeypatch.setattr(features, "CACHE_LIMIT", 1.6 * size)
+    third = store(28)
+    assert first.exists() and third.exists() and not second.exists()
+
+
+def test_meta_says_what_is_inside(model, encoded, tmp_path):
+    store = features.open_store(model, encoded, "states", torch.bfloat16, tmp_path, progress=False)
+    meta = json.loads((store.folder / "meta.json").read_text())
+    assert meta["kind"] == "states" and meta["dtype"] == "bfloat16"
+    assert meta["shape"] == [len(model.state_indices), int(encoded.lengths.sum()), tiny.HIDDEN]
+
+
+def test_batches_cover_everything_once_and_pad_little():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(5, 60, size=1003)
+    sampler = LengthBatches(lengths, 16, seed=1)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == 63
+    assert sorted(i for b in batches for i in b) == list(range(1003))
+    padded = sum(lengths[b].max() * len(b) for b in batches)
+    assert padded < 1.1 * lengths.sum()  # a random order needs about 1.8 times the tokens
+    sampler.set_epoch(1)
+    assert list(sampler) != batches
+    sampler.set_epoch(0)
+    assert list(sampler) == batches
+
+
+def test_token_batches_stay_within_the_budget():
+    lengths = np.random.default_rng(1).integers(1, 50, size=500)
+    batches = list(features.token_batches(lengths, 200))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(500))
+    assert all(lengths[b].max() * len(b) <= 200 for b in batches)

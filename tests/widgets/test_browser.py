@@ -1,0 +1,249 @@
+"""End to end: the notebooks' widgets in a real JupyterLab with a real kernel, the app in Voila, in headless Chromium.
+
+One folder of small runs, one server and one page serve all tests of a module, which go through it as a person would.
+"""
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from kadapter.cases.inference import ask
+from kadapter.model.backbone import load_tokenizer
+from kadapter.model.knowledge_model import KnowledgeModel
+from tests import browser, workbench
+
+pytestmark = [
+    pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "-"),
+    pytest.mark.timeout(300),
+]
+EDITED = "They never saw [Brill] near <b>Coxon</b> ."
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return workbench.make(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture(scope="module")
+def server(place, tmp_path_factory):
+    with browser.lab(place, tmp_path_factory.mktemp("settings")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def page(server):
+    with browser.page(height=2400) as opened:
+        opened.on("dialog", lambda dialog: dialog.accept())  # leaving a page that is not saved
+        browser.open_notebook(opened, server, "case_study.ipynb")
+        browser.run_all(opened)
+        yield opened
+
+
+def root(page, text=""):
+    """The widget, not the static picture beside it."""
+    return page.locator(".jupyter-widgets.kadapter", has_text=text).first
+
+
+def tables(page):
+    """Model -> its rows of label, logit, probability, as they are shown."""
+    found = (
+        root(page)
+        .locator(".kadapter-tables table")
+        .evaluate_all(
+            """tables => tables.filter(t => t.caption).map(t => [t.caption.innerText,
+            [...t.tBodies[0].rows].map(r => [...r.cells].map(c => c.innerText))])"""
+        )
+    )
+    return {caption.split(" · ")[0]: rows for caption, rows in found}
+
+
+def expected(place, model, sentence, unplugged=(), k=3):
+    """The same rows from the model itself."""
+    loaded = KnowledgeModel.from_pretrained(place / "runs/tiny/finetune" / f"typing-frozen-{model}" / "model")
+    for name in unplugged:
+        loaded.unplug(name)
+    answers = ask(loaded, load_tokenizer(str(place / "backbone")), [sentence], k=k)
+    return [(row["label"], row["logit"], row["probability"]) for row in answers.to_dict("records")]
+
+
+def assert_shows(page, place, model, sentence, unplugged=()):
+    shown = tables(page)[model]
+    wanted = expected(place, model, sentence, unplugged)
+    assert [label.removeprefix("✓ ") for label, _, _ in shown] == [label for label, _, _ in wanted]
+    for (_, logit, chance), (_, value, probability) in zip(shown, wanted, strict=True):
+        assert float(logit) == pytest.approx(value, abs=0.006)
+        assert float(chance.rstrip("%")) == pytest.approx(100 * probability, abs=0.06)
+
+
+def test_the_static_picture_is_hidden_behind_the_widget(page):
+    assert root(page).is_visible()
+    stills = page.locator('[class^="kadapter-still"]')
+    assert stills.count() >= 1 and not any(stills.nth(i).is_visible() for i in range(stills.count()))
+
+
+def test_cases_are_filtered(page):
+    widget = root(page)
+    browser.choose(widget.get_by_label("Cases", exact=True), "all")
+    widget.get_by_text("12 of 12 cases").wait_for()
+    widget.get_by_label("True label", exact=True).select_option("place")
+    widget.get_by_text("3 of 12 cases").wait_for()
+    assert widget.locator(".widget-select option").count() == 3
+    widget.get_by_label("True label", exact=True).select_option("any")
+    widget.get_by_text("12 of 12 cases").wait_for()
+
+
+def test_a_script_in_a_sentence_is_shown_and_not_run(page):
+    widget = root(page)
+    widget.get_by_label("Search", exact=True).fill("script")
+    widget.get_by_text("1 of 12 cases").wait_for()
+    shown = widget.locator(".kadapter-sentence")
+    shown.get_by_text("<script>window.hacked = true</script>").wait_for()
+    assert "**bold** $x^2$" in shown.inner_text() and shown.locator("img, script, strong").count() == 0
+    assert page.evaluate("window.hacked") is None
+    widget.get_by_label("Search", exact=True).fill("")
+    widget.get_by_text("12 of 12 cases").wait_for()
+
+
+def test_an_edited_sentence_is_answered_as_the_model_answers_it(page, place):
+    widget = root(page)
+    before = tables(page)
+    widget.get_by_label("Sentence", exact=True).fill(EDITED)
+    widget.get_by_text("answered now").wait_for()
+    for model in ("backbone", "F"):
+        assert_shows(page, place, model, EDITED)
+    assert tables(page) != before
+    assert widget.locator(".kadapter-sentence").inner_text() == "They never saw Brill near <b>Coxon</b> ."
+
+
+def test_an_unplugged_adapter_changes_the_numbers(page, place):
+    widget = root(page)
+    before = tables(page)["F"]
+    widget.get_by_role("button", name="F in F").click()
+    page.wait_for_function(
+        "before => ![...document.querySelectorAll('.kadapter-tables table')].some(t => t.innerText.includes(before))",
+        arg="\t".join(before[0]),
+    )
+    assert_shows(page, place, "F", EDITED, unplugged=["F"])
+    assert_shows(page, place, "backbone", EDITED)
+
+
+def test_a_mistake_in_the_brackets_is_one_sentence(page, place):
+    widget = root(page)
+    widget.get_by_label("Sentence", exact=True).fill("They saw [Brill there .")
+    error = widget.get_by_role("alert")
+    error.wait_for()
+    assert "never closed" in error.inner_text() and "Traceback" not in page.locator(".jp-Notebook").inner_text()
+    widget.get_by_label("Sentence", exact=True).fill(EDITED)
+    error.wait_for(state="detached")
+
+
+def test_cases_are_exported(page, place):
+    widget = root(page)
+    widget.get_by_role("button", name="Add this case").click()
+    widget.get_by_text("1. They never saw [Brill]").wait_for(state="attached")
+    widget.get_by_role("button", name="LaTeX").click()
+    widget.get_by_text("1 case written to").wait_for()
+    assert "Brill" in (place / "cases.tex").read_text() and r"\begin{tabular" in (place / "cases.tex").read_text()
+
+
+def test_the_widget_is_reached_by_keyboard(page):
+    root(page).get_by_label("Model", exact=True).focus()
+    reached = []
+    for _ in range(12):
+        reached.append(page.evaluate("document.activeElement.closest('.kadapter') && document.activeElement.tagName"))
+        page.keyboard.press("Tab")
+    assert {"SELECT", "INPUT"} <= set(reached) and None not in reached
+
+
+def test_the_dark_theme_is_readable(page):
+    widget = root(page)
+    try:
+        page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+        page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
+        for part in (".kadapter-sentence", ".kadapter-note >> nth=0", "td >> nth=0", "h4 >> nth=0", "select >> nth=0"):
+            assert browser.contrast(widget.locator(part)) >= 4.5, part
+    finally:
+        page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+
+
+def test_a_reloaded_page_has_the_same_state(page, place):
+    shown = tables(page)
+    page.evaluate("jupyterapp.commands.execute('docmanager:save')")
+    page.reload()
+    browser.wait_idle(page, "case_study.ipynb")
+    root(page).get_by_label("Sentence", exact=True).wait_for()
+    assert root(page).get_by_label("Sentence", exact=True).input_value() == EDITED
+    assert tables(page) == shown
+    root(page).get_by_role("button", name="F in F").click()  # and it is alive
+    page.wait_for_function(
+        "before => ![...document.querySelectorAll('.kadapter-tables table')].some(t => t.innerText.includes(before))",
+        arg="\t".join(shown["F"][0]),
+    )
+    assert_shows(page, place, "F", EDITED)
+
+
+def test_the_saved_notebook_shows_its_state_without_a_network(page, place, tmp_path):
+    """nbconvert's HTML: the last state as text and drawings, though neither scripts nor a kernel can be reached."""
+    notebook = nbformat.read(place / "case_study.ipynb", 4)
+    html = "".join(o.data.get("text/html", "") for c in notebook.cells for o in c.get("outputs", ()) if "data" in o)
+    assert "They never saw" in html and "&lt;b&gt;Coxon" in html
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output-dir", str(tmp_path)]
+    subprocess.run([*command, str(place / "case_study.ipynb")], check=True, capture_output=True, timeout=120)
+    opened = page.context.new_page()
+    try:
+        opened.route("**/*", lambda r: r.continue_() if r.request.url.startswith("file:") else r.abort())
+        opened.goto((tmp_path / "case_study.html").as_uri())
+        opened.locator(".kadapter-sentence", has_text="They never saw").first.wait_for()
+        boxes = [svg.bounding_box() for svg in opened.locator(".jp-OutputArea :is(svg, img)").all()]
+        drawn = [box for box in boxes if box and box["width"] > 300 and box["height"] > 60]
+        assert len(drawn) >= 2  # the widget's bars, and what became of the cases
+        assert opened.evaluate("window.hacked") is None
+    finally:
+        opened.close()
+
+
+def test_runs_and_datasets_are_browsed(page, server, place):
+    browser.open_notebook(page, server, "look.ipynb")
+    browser.run_all(page)
+    runs = root(page, "against backbone")
+    assert runs.locator(".js-plotly-plot").count() == 1  # a figure to point at, not a drawing
+    browser.choose(runs.get_by_label("runs", exact=True), "finetune/typing-frozen-b", "finetune/typing-frozen-F")
+    runs = root(page, "executed notebook")
+    link = runs.get_by_role("link", name="finetune/typing-frozen-F")
+    address = link.evaluate("link => link.href")
+    assert address.endswith("/lab/tree/runs/tiny/finetune/typing-frozen-F/notebook.ipynb")
+    runs.get_by_label("show", exact=True).select_option("Parameters that differ")
+    runs.get_by_role("cell", name="model", exact=True).wait_for()
+    assert runs.locator("td").all_inner_texts() == ["model", "F", "backbone"]
+    runs.get_by_label("show", exact=True).select_option("Learning curves")
+    runs.locator(".js-plotly-plot").wait_for()
+    data = root(page, "How often each label occurs")
+    data.get_by_label("text", exact=True).fill("script")
+    data.get_by_label("text", exact=True).press("Enter")
+    data.get_by_text("examples 1 to 1 of 1 found in 12").wait_for()
+    assert workbench.SCRIPT in data.locator(".kadapter-sentence").inner_text()
+    data.get_by_label("dataset", exact=True).select_option("trees")
+    tree = page.locator(".kadapter svg", has_text="Dogs").first
+    tree.wait_for()
+    assert tree.locator("path.arc").count() == 3  # "Dogs bark loudly", the root's included
+    assert page.evaluate("window.hacked") is None
+
+
+@pytest.mark.skipif(bool(browser.missing("voila")), reason=browser.missing("voila") or "-")
+def test_the_app_shows_the_case_study_and_no_code(page, place, tmp_path):
+    notebook = workbench.NOTEBOOKS.parent / "widgets" / "app.ipynb"
+    with browser.voila(notebook, tmp_path, KADAPTER_RUNS=str(place / "runs")) as served:
+        opened = page.context.new_page()
+        opened.goto(served.url())
+        widget = root(opened, "Edit the sentence")
+        widget.wait_for()
+        assert opened.locator(".cm-editor, .highlight, .jp-InputArea-editor:visible").count() == 0
+        assert "import" not in opened.locator("body").inner_text()
+        browser.choose(widget.get_by_label("Cases", exact=True), "all")
+        widget.get_by_text("12 of 12 cases").wait_for()
+        widget.get_by_label("Sentence", exact=True).fill(EDITED)
+        widget.get_by_text("answered now").wait_for()
+        assert_shows(opened, place, "F", EDITED)
+        opened.close()
