@@ -16,7 +16,7 @@ COLUMNS = "table dataset regime metric model published ours ci_low ci_high diffe
 @cache
 def datasets() -> dict[str, Any]:
     """The file: dataset -> table, metrics, rows."""
-    return yaml.safe_load(files("kadapter").joinpath("published.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(files("kadapter.report").joinpath("published.yaml").read_text(encoding="utf-8"))
 
 
 def rows(dataset: str) -> pd.DataFrame:
