@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.formats.test_formats import SAMPLES, put
 
 from kadapter import catalog, world
 from kadapter.cli import main
@@ -18,6 +17,7 @@ from kadapter.data import listing
 from kadapter.errors import FormatError
 from kadapter.formats import files, trex_rc
 from tests import tiny
+from tests.formats.test_formats import SAMPLES, put
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,6 @@ import gzip
 import json
 
 import pytest
-from tests.formats.test_formats import table
 
 from kadapter.data import trex_build
 from kadapter.formats import (
@@ -22,6 +21,7 @@ from kadapter.formats import (
     trex_rc,
     triples,
 )
+from tests.formats.test_formats import table
 
 
 def written_and_read(module, dataset, path):

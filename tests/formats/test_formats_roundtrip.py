@@ -6,7 +6,6 @@ import pytest
 from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.formats.test_formats import SAMPLES, SEMEVAL, put, table
 
 from kadapter.formats import (
     conllu,
@@ -24,6 +23,7 @@ from kadapter.formats import (
     trex_rc,
     triples,
 )
+from tests.formats.test_formats import SAMPLES, SEMEVAL, put, table
 
 fuzzing = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 # A byte order mark that is the first character of a file is no text, so the text formats cannot keep it there.

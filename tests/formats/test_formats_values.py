@@ -4,6 +4,24 @@ import copy
 import json
 
 import pytest
+
+from kadapter.errors import FormatError, KAdapterError
+from kadapter.formats import (
+    conllu,
+    cosmosqa,
+    drops,
+    fewrel,
+    figer_gold,
+    lama,
+    opennre,
+    openqa,
+    redocred,
+    semeval,
+    squad,
+    trex_rc,
+    triples,
+)
+from kadapter.formats.spans import token_ends, token_spans
 from tests.formats.test_formats import (
     CONLLU,
     COSMOSQA,
@@ -23,24 +41,6 @@ from tests.formats.test_formats import (
     put,
     table,
 )
-
-from kadapter.errors import FormatError, KAdapterError
-from kadapter.formats import (
-    conllu,
-    cosmosqa,
-    drops,
-    fewrel,
-    figer_gold,
-    lama,
-    opennre,
-    openqa,
-    redocred,
-    semeval,
-    squad,
-    trex_rc,
-    triples,
-)
-from kadapter.formats.spans import token_ends, token_spans
 
 
 def rows(name, tmp_path, text=None):

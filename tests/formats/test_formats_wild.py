@@ -5,6 +5,9 @@ import gzip
 import json
 
 import pytest
+
+from kadapter.errors import FormatError, KAdapterError
+from kadapter.formats import conllu, cosmosqa, entity_typing, fewrel, figer_gold, openqa, squad, tacred, triples
 from tests.formats.test_formats import (
     CONLLU,
     FIGER,
@@ -14,9 +17,6 @@ from tests.formats.test_formats import (
     put,
     table,
 )
-
-from kadapter.errors import FormatError, KAdapterError
-from kadapter.formats import conllu, cosmosqa, entity_typing, fewrel, figer_gold, openqa, squad, tacred, triples
 
 
 def test_openentity_with_further_keys(tmp_path):
