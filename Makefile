@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test lab app clean
+.PHONY: install run check test lab app clean
 
 install: $(VENV)/.installed
 
@@ -21,6 +21,11 @@ $(VENV)/.installed-test: $(VENV)/.installed requirements-test.lock
 
 run: install
 	$(BIN)/kadapter run embedded
+
+check: $(VENV)/.installed-test # format, lint, the plan of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
