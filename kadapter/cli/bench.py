@@ -18,7 +18,7 @@ bench = typer.Typer(help="Measure speed and memory against doing without.", no_a
 features = typer.Typer(help="The frozen states kept on disk.", no_args_is_help=True)
 
 Backbone = Annotated[
-    str, typer.Option(help="minilm, a folder, a Hub id; roberta-base and roberta-large get random weights.")
+    str, typer.Option(help="minilm, smollm2, a folder, a Hub id; roberta-base and roberta-large get random weights.")
 ]
 Sentences = Annotated[int, typer.Option(min=2, help="Sentences in the training set, 35 tokens each on average.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object, nothing else.")]

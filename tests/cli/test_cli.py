@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -158,6 +159,7 @@ def test_doctor_finds_this_environment_in_order(call):
         "packages",
         "torch",
         "minilm",
+        "smollm2",
         "jupyter kernel",
         "notebooks",
         "machine",
@@ -181,9 +183,9 @@ def test_doctor_names_what_is_broken(monkeypatch, tmp_path):
     def fail():
         raise KAdapterError("model.safetensors is not the published MiniLM")
 
-    from kadapter.model import backbone
+    from kadapter.model import packaged
 
-    monkeypatch.setattr(backbone, "minilm_folder", fail)
+    monkeypatch.setitem(packaged.PACKAGED, "minilm", SimpleNamespace(find=fail))
     monkeypatch.setattr(runs, "notebooks_folder", lambda: tmp_path)
     monkeypatch.setenv("KADAPTER_DATA", str(tmp_path))
     monkeypatch.setattr(shutil, "which", lambda name: None)
