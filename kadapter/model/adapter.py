@@ -4,7 +4,6 @@ adapter layer's output.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -13,91 +12,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from kadapter.errors import KAdapterError, unknown
+from kadapter.errors import KAdapterError
 from kadapter.model.backbone import Backbone
-
-COMBINE = ("add", "concat")
-
-
-@dataclass(frozen=True)
-class AdapterConfig:
-    """Sizes of a knowledge adapter. The defaults are the paper's for RoBERTa-large (Section 3.1 and the official
-    scripts).
-
-    Attributes:
-        hidden_size: width of the backbone's states.
-        plug_layers: indices into the backbone's `hidden_states`, one adapter layer each, ascending; 0 is the embedding
-            output.
-        width: width of the inner transformer layers.
-        layers: transformer layers in each adapter layer (the paper's N).
-        heads: attention heads; divides `width`.
-        inner: width of the feed-forward part.
-        combine: how the backbone's state h and the former output a are one input: `concat` (the paper: the
-            down-projection reads [h ; a]) or `add` (the official code: h + a). In both, the skip connection carries h +
-            a.
-        mask_padding: False lets padding be attended to, as the official code does.
-        init_std: standard deviation of the projections' initial weights; their biases start at 0. The transformer
-            layers keep torch's own initialisation, as published.
-    """
-
-    hidden_size: int
-    plug_layers: tuple[int, ...] = (0, 11, 22)
-    width: int = 768
-    layers: int = 2
-    heads: int = 12
-    inner: int = 3072
-    activation: str = "gelu"
-    dropout: float = 0.1
-    layer_norm_eps: float = 1e-5
-    init_std: float = 2e-4
-    combine: str = "concat"
-    mask_padding: bool = True
-
-    def __post_init__(self) -> None:
-        if self.combine not in COMBINE:
-            raise unknown("combine", self.combine, COMBINE)
-        if self.activation not in ACT2FN:
-            raise unknown("activation", self.activation, ACT2FN)
-        if self.width % self.heads:
-            raise KAdapterError(f"adapter width {self.width} is not a multiple of its {self.heads} attention heads")
-        if not self.plug_layers or list(self.plug_layers) != sorted(set(self.plug_layers)):
-            raise KAdapterError(
-                f"plug_layers {list(self.plug_layers)}: expected at least one index, ascending, none twice"
-            )
-
-    @classmethod
-    def for_backbone(cls, backbone: Backbone, **sizes) -> "AdapterConfig":
-        """Sizes that scale with a backbone; for RoBERTa-large they are the published ones.
-
-        Plug layers are the first, the middle and the last but one; the width is three quarters of the hidden size in
-        whole heads of 64 (one head below that); the feed-forward part is four times as wide. `sizes` override, and what
-        follows from a width follows from the given one. Raises KAdapterError for a plug layer that the backbone does
-        not have.
-        """
-        width = sizes.get("width", _in_heads(backbone.hidden_size * 3 // 4))
-        defaults = {
-            "hidden_size": backbone.hidden_size,
-            "plug_layers": default_plug_layers(backbone.depth),
-            "width": width,
-            "heads": width // 64 if width % 64 == 0 else 1,
-            "inner": 4 * width,
-        }
-        config = cls.from_dict(defaults | sizes)
-        backbone.check_state_indices(config.plug_layers)
-        return config
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "AdapterConfig":
-        """A configuration from plain values. Raises KAdapterError for a key that does not exist."""
-        known = {f.name for f in fields(cls)}
-        for key in values:
-            if key not in known:
-                raise unknown("adapter setting", key, known)
-        return cls(**values | {"plug_layers": tuple(values.get("plug_layers", cls.plug_layers))})
-
-    def to_dict(self) -> dict:
-        """Plain values, as they stand in adapter_config.json."""
-        return asdict(self) | {"plug_layers": list(self.plug_layers)}
+from kadapter.model.config import AdapterConfig
 
 
 class Dropout(nn.Dropout):
@@ -264,13 +181,3 @@ def build_adapter(config: AdapterConfig, seed: int = 0) -> KnowledgeAdapter:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return KnowledgeAdapter(config)
-
-
-def _in_heads(width: int) -> int:
-    """A width as whole heads of 64, if it holds one."""
-    return width // 64 * 64 if width >= 64 else max(1, width)
-
-
-def default_plug_layers(depth: int) -> list[int]:
-    """First, middle and last but one of `depth` layers: 0, 11, 22 of 24 would be the official ones scaled down."""
-    return sorted({0, max(0, depth // 2 - 1), max(0, depth - 2)})

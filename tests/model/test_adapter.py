@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from transformers.activations import ACT2FN
 
 from kadapter.errors import KAdapterError
-from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, build_adapter, count_parameters, default_plug_layers
+from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, build_adapter, count_parameters
+from kadapter.model.config import ACTIVATIONS, default_plug_layers
 
 
 def reference(adapter: KnowledgeAdapter, states: list[torch.Tensor], mask: torch.Tensor | None) -> torch.Tensor:
@@ -168,13 +170,36 @@ def test_an_untrained_adapter_adds_up_its_states():
         ({"widht": 4}, "unknown adapter setting 'widht': did you mean 'width'"),
         ({"width": 10, "heads": 4}, "width 10 is not a multiple of its 4 attention heads"),
         ({"plug_layers": [3, 1]}, r"plug_layers \[3, 1\]: expected at least one index, ascending"),
-        ({"plug_layers": []}, "expected at least one index"),
+        ({"plug_layers": []}, r"plug_layers: found \[\]; expected a list of at least 1, each"),
         ({"activation": "gulu"}, "unknown activation 'gulu': did you mean 'gelu'"),
+        ({"width": "abc"}, "adapter setting width: found 'abc'; expected a whole number from 1 to 65,536"),
+        ({"width": 0}, "adapter setting width: found 0; expected a whole number from 1 to 65,536"),
+        ({"width": 1e9}, "adapter setting width: found 1000000000.0; expected a whole number"),
+        ({"width": 1_000_000_000}, "width: found 1000000000; expected a whole number from 1 to 65,536"),
+        ({"width": True}, "width: found True; expected a whole number"),
+        ({"layers": -1}, "layers: found -1; expected a whole number from 1 to 128"),
+        ({"layers": 10_000_000}, "layers: found 10000000; expected a whole number from 1 to 128"),
+        ({"heads": 0}, "heads: found 0; expected a whole number from 1 to 1,024"),
+        ({"dropout": 2}, "dropout: found 2; expected a number from 0 to below 1"),
+        ({"dropout": float("nan")}, "dropout: found nan; expected a number from 0 to below 1"),
+        ({"init_std": float("inf")}, "init_std: found inf; expected a number"),
+        ({"plug_layers": 3}, "plug_layers: found 3; expected a list"),
+        ({"plug_layers": [True]}, r"plug_layers\[0\]: found True; expected a whole number from 0 to 1,000"),
+        ({"plug_layers": [-1]}, r"plug_layers\[0\]: found -1; expected a whole number"),
+        ({"plug_layers": list(range(1001)), "layers": 3}, "of 3,003 transformer layers .*expected at most 2,048"),
+        ({"width": 65_536, "heads": 1, "layers": 100}, "and 5,274,761,428,992 parameters: expected at most"),
     ],
 )
 def test_bad_sizes_are_refused(values, message):
-    with pytest.raises(KAdapterError, match=message):
+    with pytest.raises(KAdapterError, match=message) as error:
         AdapterConfig.from_dict({"hidden_size": 12, **values})
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+    with pytest.raises((KAdapterError, TypeError)):  # a name that is no parameter is Python's to refuse
+        AdapterConfig(**{"hidden_size": 12, **values})
+
+
+def test_activations_are_those_of_transformers():
+    assert set(ACTIVATIONS) <= set(ACT2FN)
 
 
 def test_wrong_number_of_states_is_refused():
