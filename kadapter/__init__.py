@@ -14,7 +14,7 @@ _HOME = {
     "KAdapterError": "errors",
     "KnowledgeAdapter": "model.adapter",
     "KnowledgeModel": "model.knowledge_model",
-    "Settings": "training.fit",
+    "Settings": "training.settings",
     "fit": "training.fit",
     "predict": "training.predict",
 }

@@ -2,96 +2,30 @@
 differs."""
 
 import gc
+import inspect
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 import torch
 from torch import nn
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
-from kadapter.errors import KAdapterError, unknown
+from kadapter.errors import KAdapterError
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.training.batches import Encoded
 from kadapter.training.features import NoRoom, gigabytes, open_store, size_of
 from kadapter.training.memory import kept_memory
+from kadapter.training.settings import Settings
 from kadapter.training.trainer import BatchTrainer, Fit, ModelGroup, optimizer
 
 FROZEN = ("adapter", "frozen")  # regimes that leave the backbone as it is
 STORE_LIMIT = 64e9  # bytes; store="auto" streams beyond it
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train.
-
-    Attributes:
-        regime: the parts that train (`kadapter.model.knowledge_model.REGIMES`).
-        epochs, batch_size (examples), learning_rate, weight_decay, max_grad_norm, gradient_accumulation: as usual
-        (AdamW).
-        batch_tokens: padded tokens in a batch, instead of a number of examples; 0 for `batch_size` examples.
-        head_rate: the learning rate of fusion and head as a multiple of `learning_rate`. Below 1, knowledge goes into
-            the adapter rather than into the head that is thrown away.
-        warmup_steps: optimiser steps of linear warm-up; the rate then falls linearly to 0.
-        warmup_ratio: the same as a share of all steps, where `warmup_steps` is 0.
-        bf16: "auto" (where the processor or GPU computes in bfloat16 and transformer layers are trained), True or
-            False.
-        store: "auto" (frozen states are computed once when they fit), True or False (computed anew each epoch).
-        select: "best" keeps the epoch with the best dev score, "last" the last one.
-        checkpoints: keep a checkpoint after each epoch, from which `fit(resume=True)` goes on.
-        seed: of weights made by the caller, dropout and the order of examples.
-    """
-
-    regime: str = "adapter"
-    epochs: int = 3
-    batch_size: int = 32
-    batch_tokens: int = 0
-    learning_rate: float = 1e-3
-    head_rate: float = 1.0
-    weight_decay: float = 0.0
-    warmup_steps: int = 0
-    warmup_ratio: float = 0.0
-    max_grad_norm: float = 1.0
-    gradient_accumulation: int = 1
-    bf16: bool | str = "auto"
-    store: bool | str = "auto"
-    select: str = "best"
-    checkpoints: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("bf16", ("auto", True, False)),
-            ("store", ("auto", True, False)),
-            ("select", ("best", "last")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise KAdapterError(
-                    f"training setting {name}: found {getattr(self, name)!r}; expected one of {list(allowed)}"
-                )
-        for name in ("epochs", "batch_size", "learning_rate", "gradient_accumulation"):
-            if not getattr(self, name) > 0:
-                raise KAdapterError(
-                    f"training setting {name}: found {getattr(self, name)!r}; expected a number above 0"
-                )
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "Settings":
-        """Settings from plain values. Raises KAdapterError for a name that does not exist."""
-        known = {f.name: f.type for f in fields(cls)}
-        for key in values:
-            if key not in known:
-                raise unknown("training setting", key, known)
-        # YAML's 20 is as good as 20.0
-        return cls(**{k: float(v) if known[k] is float and type(v) is int else v for k, v in values.items()})
-
-    def to_dict(self) -> dict:
-        """Plain values."""
-        return asdict(self)
 
 
 def best_device() -> torch.device:
@@ -145,31 +79,29 @@ def attach_store(
         return encoded
 
 
-def fit(
-    model: nn.Module,
-    train: object,
-    dev: Encoded | None,
-    settings: Settings,
-    out: str | Path,
-    resume: bool = False,
-    progress: bool = True,
-    cache: Path | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> Fit:
-    """Train the parts of a model that `settings.regime` names, in place.
+How = ParamSpec("How")
 
-    Args:
-        model: a `KnowledgeModel` with a head (or what behaves as one).
-        train: `Encoded`, or another dataset that gives batches to `__getitems__` and their order to `batches`.
-        dev: scored after every epoch; with `select="best"` the model ends with the weights of the best epoch.
-        out: folder for checkpoints (only written to with `settings.checkpoints`).
-        resume: go on from the last checkpoint in `out`; KAdapterError if there is none.
-        cache: root of the feature stores; None for the default.
-        callbacks: told of every step and epoch, e.g. to draw curves while it trains.
 
-    Raises KAdapterError if the model has no head.
-    """
-    return fit_together({"model": model}, train, dev, settings, out, resume, progress, cache, callbacks)["model"]
+def _of_one(together: Callable[Concatenate[Mapping[str, nn.Module], How], dict[str, Fit]]):
+    """`fit` made of `fit_together`: one model for several, and otherwise the same arguments, said once."""
+
+    def fit(model: nn.Module, *more: How.args, **named: How.kwargs) -> Fit:
+        return together({"model": model}, *more, **named)["model"]
+
+    fit.__qualname__ = "fit"
+    first, *others = inspect.signature(together).parameters.values()
+    model = first.replace(name="model", annotation=nn.Module)
+    fit.__signature__ = inspect.Signature([model, *others], return_annotation=Fit)
+    arguments = inspect.getdoc(together).partition("    train:")[2].partition("\n\nRaises")[0]
+    fit.__doc__ = f"""Train the parts of a model that `settings.regime` names, in place.
+
+Args:
+    model: a `KnowledgeModel` with a head (or what behaves as one).
+    train:{arguments}
+
+Raises KAdapterError if the model has no head, and when the fit diverges (see `fit_together`).
+"""
+    return fit
 
 
 def fit_together(
@@ -191,9 +123,17 @@ def fit_together(
 
     Args:
         models: name -> model; several must share one backbone object, and a regime that keeps it frozen.
-        train, dev, settings, out, resume, progress, cache, callbacks: as for `fit`.
+        train: `Encoded`, or another dataset that gives batches to `__getitems__` and their order to `batches`.
+        dev: scored after every epoch; with `select="best"` a model ends with the weights of its best epoch.
+        settings: how to train.
+        out: folder for checkpoints (only written to with `settings.checkpoints`).
+        resume: go on from the last checkpoint in `out`; KAdapterError if there is none.
+        progress: show a bar.
+        cache: root of the feature stores; None for the default.
+        callbacks: told of every step and epoch, e.g. to draw curves while it trains.
 
-    Raises KAdapterError for a model without a head, and for several models that cannot share a backbone.
+    Raises KAdapterError for a model without a head, for several models that cannot share a backbone, and as soon as a
+    model's loss, gradient or weight is no longer finite.
     """
     for name, model in models.items():
         if model.task is None:
@@ -203,8 +143,7 @@ def fit_together(
         raise KAdapterError(
             f"regime {settings.regime!r} trains the backbone, which several models cannot share: fit them one by one"
         )
-    out = Path(out)
-    checkpoints = out / "checkpoints"
+    checkpoints = Path(out) / "checkpoints"
     if resume and not any(checkpoints.glob("checkpoint-*")):
         raise KAdapterError(f"{checkpoints} holds no checkpoint to resume from: train with checkpoints=True first")
     set_seed(settings.seed)
@@ -218,28 +157,7 @@ def fit_together(
     together = ModelGroup(models)
     order = train.batches(settings.batch_size, settings.seed, settings.batch_tokens)
     steps = len(order) // settings.gradient_accumulation * settings.epochs
-    arguments = TrainingArguments(
-        output_dir=str(checkpoints),
-        per_device_train_batch_size=settings.batch_size,
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=0.0,  # the trainer clips each model's gradients by themselves
-        gradient_accumulation_steps=settings.gradient_accumulation,
-        warmup_steps=settings.warmup_steps or int(settings.warmup_ratio * steps),
-        bf16=bf16,
-        use_cpu=device.type == "cpu",
-        seed=settings.seed,
-        eval_strategy="no" if dev is None else "epoch",
-        save_strategy="epoch" if settings.checkpoints else "no",
-        save_total_limit=1,
-        logging_strategy="epoch",
-        report_to=[],
-        disable_tqdm=not progress,
-        remove_unused_columns=False,
-        dataloader_pin_memory=device.type == "cuda",
-        accelerator_config={"non_blocking": device.type == "cuda"},
-    )
+    arguments = _arguments(settings, checkpoints, steps, bf16, device, scored=dev is not None, progress=progress)
     if settings.batch_tokens and arguments.world_size > 1:
         raise KAdapterError("batch_tokens makes batches for one process: set batch_size to train in several")
     fits = {name: Fit() for name in models}
@@ -273,6 +191,7 @@ def fit_together(
         finally:
             gc.unfreeze()
             trainer.accelerator.unwrap_model(together, keep_fp32_wrapper=False)  # else forward stays under autocast
+    trainer.check_weights()
     if settings.select == "best":
         trainer.take_best()
     if not settings.checkpoints:
@@ -282,6 +201,37 @@ def fit_together(
         fits[name].best.pop("rank", None)
         model.eval()
     return fits
+
+
+fit = _of_one(fit_together)
+
+
+def _arguments(
+    settings: Settings, checkpoints: Path, steps: int, bf16: bool, device: torch.device, scored: bool, progress: bool
+) -> TrainingArguments:
+    """Our settings in the words of Hugging Face's Trainer."""
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=settings.batch_size,
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=0.0,  # the trainer clips each model's gradients by themselves
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        warmup_steps=settings.warmup_steps or int(settings.warmup_ratio * steps),
+        bf16=bf16,
+        use_cpu=device.type == "cpu",
+        seed=settings.seed,
+        eval_strategy="epoch" if scored else "no",
+        save_strategy="epoch" if settings.checkpoints else "no",
+        save_total_limit=1,
+        logging_strategy="epoch",
+        report_to=[],
+        disable_tqdm=not progress,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device.type == "cuda",
+        accelerator_config={"non_blocking": device.type == "cuda"},
+    )
 
 
 def _attach(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from IPython import get_ipython
 from torch import Tensor, nn
@@ -163,8 +164,11 @@ class BatchTrainer(Trainer):
 
     def evaluate(self, *args, metric_key_prefix: str = "eval", **kwargs) -> dict[str, float]:
         shown = {}
+        self.check_weights()
         for name, dev in self.dev.items():
             predictions = predict(self.together.members[name], dev, bf16=self.bf16)
+            if any(np.isnan(output).any() for output in predictions.outputs):
+                self.check_finite(name, "dev output", math.nan)
             scores = predictions.scores | {"loss": predictions.loss}
             self._keep_best(name, {f"{metric_key_prefix}_{k}": v for k, v in scores.items()}, predictions)
             prefix = metric_key_prefix if len(self.dev) == 1 else f"{metric_key_prefix}_{name}"
@@ -187,6 +191,24 @@ class BatchTrainer(Trainer):
                 for n, p in self.together.members[name].named_parameters()
                 if p.requires_grad
             }
+
+    def check_finite(self, name: str, what: str, number: float | Tensor) -> None:
+        """Raises KAdapterError if a number of a model is not finite: the fit diverged."""
+        if math.isfinite(number):
+            return
+        which = "the fit" if len(self.fits) == 1 else f"the fit of model {name!r}"
+        raise KAdapterError(
+            f"{which} diverged: its {what} is {float(number)} at step {self.state.global_step} of "
+            f"{self.state.max_steps} (epoch {self.state.epoch or 0:.1f}), learning_rate {self.args.learning_rate:g}: "
+            "lower learning_rate, head_rate or max_grad_norm, or raise warmup_ratio"
+        )
+
+    def check_weights(self) -> None:
+        """Raises KAdapterError for the first weight that trained and is not finite."""
+        for name, model in self.together.members.items():
+            for leaf, p in model.named_parameters():
+                if p.requires_grad:
+                    self.check_finite(name, f"weight {leaf}", p.detach().sum())
 
     def _save(self, output_dir=None, state_dict=None) -> None:
         trained = {n for n, p in self.together.named_parameters() if p.requires_grad}
@@ -233,6 +255,9 @@ class _Hooks(TrainerCallback):
             trainer.norms[name] = trainer.accelerator.clip_grad_norm_(
                 trainer.together.trained(name), trainer.clip or math.inf
             )
+            if args.device.type == "cpu":  # a GPU would have to be waited for; there the log of the epoch tells
+                trainer.check_finite(name, "loss", trainer.together.losses[name])
+                trainer.check_finite(name, "gradient norm", trainer.norms[name])
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
         if any(key.startswith("eval_") for key in logs):
@@ -240,6 +265,9 @@ class _Hooks(TrainerCallback):
         own = [{}] * len(self.trainer.fits)
         if "loss" in logs:
             losses = self.trainer.together.mean_losses()
+            for name in self.trainer.fits:
+                self.trainer.check_finite(name, "loss", losses[name])
+                self.trainer.check_finite(name, "gradient norm", self.trainer.norms[name])
             own = [{"loss": losses[n], "grad_norm": float(self.trainer.norms[n])} for n in self.trainer.fits]
         for fitted, values in zip(self.trainer.fits.values(), own, strict=True):
             fitted.history.append({"step": state.global_step, "epoch": state.epoch, **logs, **values})

@@ -1,5 +1,7 @@
 """fit(): it learns, it is reproducible, it resumes, it chooses on dev; predictions do not depend on batches."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,11 @@ from kadapter.errors import KAdapterError
 from kadapter.model.adapter import build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.training import fit as fit_module
 from kadapter.training.batches import encode
-from kadapter.training.fit import Settings, fit
+from kadapter.training.fit import fit
 from kadapter.training.predict import predict
+from kadapter.training.settings import Settings
 from tests import tiny
 
 TASKS = {
@@ -122,14 +126,60 @@ def test_predictions_do_not_depend_on_batches(tiny_folder):
     ("values", "message"),
     [
         ({"learning_rat": 1}, "unknown training setting 'learning_rat': did you mean 'learning_rate'"),
-        ({"bf16": "yes"}, r"training setting bf16: found 'yes'; expected one of \['auto', True, False\]"),
-        ({"epochs": 0}, "training setting epochs: found 0; expected a number above 0"),
-        ({"select": "worst"}, "training setting select: found 'worst'"),
+        ({"bf16": "yes"}, "training setting bf16: found 'yes'; expected yes or no or 'auto'"),
+        ({"epochs": 0}, "training setting epochs: found 0; expected a whole number from 1 to 100,000"),
+        ({"select": "worst"}, "training setting select: found 'worst'; expected 'best' or 'last'"),
+        ({"regime": "adaptr"}, "unknown regime 'adaptr': did you mean 'adapter'"),
+        ({"batch_size": 2**40}, "batch_size: found .*; expected a whole number from 1 to 65,536"),
+        ({"batch_tokens": -7}, "batch_tokens: found -7; expected a whole number from 0 to"),
+        ({"weight_decay": -5}, "weight_decay: found -5; expected a number from 0 to 1"),
+        ({"learning_rate": 0}, "learning_rate: found 0; expected a number above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate: found nan; expected a number above 0"),
+        ({"head_rate": -1}, "head_rate: found -1; expected a number above 0 and up to"),
+        ({"warmup_ratio": -1}, "warmup_ratio: found -1; expected a number from 0 to 1"),
+        ({"warmup_steps": 0.5}, "warmup_steps: found 0.5; expected a whole number"),
+        ({"gradient_accumulation": 0}, "gradient_accumulation: found 0; expected a whole number"),
+        ({"checkpoints": "no"}, "checkpoints: found 'no'; expected yes or no"),
+        ({"seed": 2**63}, "seed: found 9223372036854775808; expected a whole number from 0 to 4,294,967,295"),
     ],
 )
 def test_bad_settings_are_refused(values, message):
     with pytest.raises(KAdapterError, match=message):
         Settings.from_dict(values)
+
+
+def test_fit_takes_what_fit_together_takes():
+    """Said once: the signature and the docstring that an IDE or Shift-Tab shows are those of `fit_together`."""
+    one, several = (inspect.signature(f).parameters for f in (fit, fit_module.fit_together))
+    assert list(one)[0] == "model" and list(one.values())[1:] == list(several.values())[1:]
+    told = inspect.getdoc(fit)
+    assert all(f"    {name}: " in told for name in one) and "fit_together" in told
+
+
+@pytest.mark.parametrize("regime", ["frozen", "adapter"])
+@pytest.mark.parametrize("dev", [True, False])
+def test_a_fit_that_diverges_stops_with_one_sentence(tiny_folder, tmp_path, regime, dev):
+    model, encoded = build(tiny_folder)
+    settings = Settings(regime=regime, epochs=2, **FAST | {"learning_rate": 1e30})
+    message = (
+        r"the fit diverged: its (loss|gradient norm|weight \S+|dev output) is (nan|inf) at step \d+ of \d+ "
+        r"\(epoch \d\.\d\), learning_rate 1e\+30: lower learning_rate"
+    )
+    with pytest.raises(KAdapterError, match=message) as error:
+        fit(model, encoded, encoded if dev else None, settings, tmp_path, progress=False, cache=tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_of_several_the_one_that_diverged_is_named(tiny_folder, tmp_path):
+    good, encoded = build(tiny_folder)
+    bad, _ = build(tiny_folder)
+    bad = KnowledgeModel(good.backbone, adapters=dict(bad.adapters.items()), task=bad.task)
+    with torch.no_grad():
+        next(bad.head.parameters()).fill_(float("inf"))
+    with pytest.raises(KAdapterError, match="the fit of model 'bad' diverged: its loss is nan at step"):
+        fit_module.fit_together(
+            {"good": good, "bad": bad}, encoded, None, Settings(regime="frozen", epochs=1, **FAST), tmp_path, False
+        )
 
 
 def test_a_model_without_a_head_cannot_be_trained(tiny_folder, tmp_path):
