@@ -71,7 +71,7 @@ class Run:
         """
         if not self._remove.alive:
             raise KAdapterError(f"run {self.stage}/{self.name} is finished already: begin another")
-        result = {
+        result: dict[str, Any] = {
             "preset": self.out.parents[1].name if self.out.parent.name == self.stage else "",
             "stage": self.stage,
             "name": self.name,

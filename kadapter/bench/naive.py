@@ -102,7 +102,7 @@ def batches(encoded: Encoded, size: int, seed: int) -> Iterator[dict[str, Tensor
 def padded(encoded: Encoded, indices: np.ndarray) -> dict[str, Tensor]:
     """These examples padded to 64 tokens, with their mask."""
     batch = {n: torch.tensor(c[indices]) for n, c in encoded.columns.items() if not isinstance(c, Ragged)}
-    values, real = encoded.columns["input_ids"].take(indices, encoded.pads["input_ids"])
+    values, real = encoded.tokens.take(indices, encoded.pads["input_ids"])
     ids = np.full((len(indices), LENGTH), encoded.pads["input_ids"], dtype=np.int64)
     mask = np.zeros_like(ids)
     ids[:, : values.shape[1]], mask[:, : values.shape[1]] = values, real

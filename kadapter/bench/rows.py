@@ -71,7 +71,8 @@ class Clock(TrainerCallback):
     """When each step ended."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.ends = device, []
+        self.device = device
+        self.ends: list[float] = []
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         self.ends.append(now(self.device))

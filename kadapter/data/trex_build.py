@@ -5,12 +5,13 @@ Two passes: source files become parts (`trex_parts`), in parallel; then rare rel
 left is divided and written as T-REx-rc. Memory holds 20 bytes of each example at a time, whatever the sources' size.
 """
 
+import functools
 import hashlib
 import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -116,8 +117,8 @@ def _extract_all(todo: Sequence[tuple[Source, Path]], total: int, kind: str, job
                 bar.update()
             return
         # Workers start anew: a process that has loaded Arrow cannot be forked safely. Ctrl-C is for this process alone.
-        ignoring = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), **ignoring) as pool:
+        ignoring = functools.partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=ignoring) as pool:
             waiting: set[Future] = set()
             rest = iter(todo)
             while True:  # no more than are at work: leaving the block waits for all that were handed out
@@ -219,7 +220,7 @@ def _write(
     parts: Sequence[Path],
     folder: Path,
     table: _Table,
-    codes: Collection[int],
+    codes: Sequence[int],
     settings: Settings,
     dev: np.ndarray,
 ) -> dict[str, int]:
@@ -237,7 +238,7 @@ def _write(
 
 
 def _kept(
-    parts: Sequence[Path], table: _Table, codes: Collection[int], max_tokens: int | None, dev: np.ndarray
+    parts: Sequence[Path], table: _Table, codes: Sequence[int], max_tokens: int | None, dev: np.ndarray
 ) -> Iterator[tuple[str, bool]]:
     """The JSON of every example that stays, and whether it belongs to dev."""
     for part in tqdm(parts, desc="write", unit="file", leave=False):

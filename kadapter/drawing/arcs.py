@@ -17,7 +17,8 @@ def levels(heads: Sequence[int]) -> list[int]:
     [1, 1, 0, 1]
     """
     spans = [(abs(head - word), min(head, word), max(head, word), word) for word, head in enumerate(heads, 1) if head]
-    found, done = [0] * len(heads), []
+    found = [0] * len(heads)
+    done: list[tuple[int, int, int]] = []  # level, leftmost and rightmost word
     for _, low, high, word in sorted(spans):
         below = [level for level, left, right in done if left < high and low < right]
         found[word - 1] = 1 + max(below, default=0)
@@ -40,9 +41,9 @@ def draw(
     """
     wide = [LETTER * max(len(word), len(tag), 2) + GAP for word, tag in zip(words, upos, strict=True)]
     for i, (head, name) in enumerate(zip(heads, deprels, strict=True)):
-        other = head - 1
-        if head and abs(other - i) == 1:  # a short arc is as wide as what is written on it
-            wide[i] += max(0, 2 * (0.8 * LETTER * len(name) + 8) - wide[i] - wide[other])
+        governor = head - 1
+        if head and abs(governor - i) == 1:  # a short arc is as wide as what is written on it
+            wide[i] += max(0, 2 * (0.8 * LETTER * len(name) + 8) - wide[i] - wide[governor])
     middle = [sum(wide[:i]) + width / 2 for i, width in enumerate(wide)]
     height = levels(heads)
     wrong = [p if p != h else h for p, h in zip(predicted, heads, strict=True)] if len(predicted) else list(heads)

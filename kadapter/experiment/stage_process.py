@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,12 @@ def start(notebook: Path, out: Path, parameters: Mapping[str, Any], log: Path, e
         log: file for what the process and its kernel print.
         environment: all variables of the process; `OMP_NUM_THREADS` among them is heeded by torch.
     """
-    context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+    context: ForkServerContext | SpawnContext
     if FORKS:
+        context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(PRELOAD))
+    else:
+        context = multiprocessing.get_context("spawn")
     arguments = (str(notebook), str(out), dict(parameters), str(log), dict(environment))
     process = context.Process(target=_execute, args=arguments, name=f"papermill {notebook.name}")
     process.start()

@@ -26,7 +26,11 @@ def read(path: Path | str) -> Dataset:
     path = Path(path)
     rows = Rows(path, SCHEMA)
     for block in blocks(path):
-        id, words, heads, deprels, upos = str(rows.count), [], [], [], []
+        id = str(rows.count)
+        words: list[str] = []
+        heads: list[int] = []
+        deprels: list[str] = []
+        upos: list[str] = []
         for number, line in block:
             if line[0] == "#":
                 key, _, value = line[1:].partition("=")

@@ -40,7 +40,7 @@ def read(path: Path | str) -> Dataset:
 
 def _link(record: Record, link: object) -> dict:
     typed = type(link) is list and [type(part) for part in link] in _LINKS
-    if not typed or not is_text(link[0]) or max(map(abs, link[1:])) >= 2**31:
+    if type(link) is not list or not typed or not is_text(link[0]) or max(map(abs, link[1:])) >= 2**31:
         raise record.error("ents", link, '["Q849763", start, end, score]')
     return {"id": link[0], "start": link[1], "end": link[2], "score": float(link[3])}
 

@@ -53,8 +53,8 @@ def _fact(record: Record) -> tuple:
         sentences = []
         for i, value in enumerate(record.items("evidences", "a list of evidences")):
             evidence = Record(record.file, record.unit, record.number, value, f"evidences[{i}].")
-            names = ("masked_sentence", "sub_surface", "obj_surface")
-            sentences.append(dict(zip(("text", "subject", "object"), map(evidence.text, names), strict=True)))
+            keys = {"text": "masked_sentence", "subject": "sub_surface", "object": "obj_surface"}
+            sentences.append({column: evidence.text(key) for column, key in keys.items()})
         names = ("uuid", "predicate_id", "sub_label", "obj_label", "sub_uri", "obj_uri")
         return *map(record.text, names), sentences
     if "pred" in record.data:

@@ -10,7 +10,7 @@ gone stays. The question is the one of `.txt`; one file of the pair may be gzipp
 empty. A missing field, a wrong type, a missing file of the pair, and files of different length raise.
 """
 
-import math
+import sys
 from itertools import zip_longest
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def read(path: Path | str) -> Dataset:
         if not file.exists():
             raise KAdapterError(f"{file} does not exist; expected the pair {questions.name} and {documents.name}")
     rows = Rows(path, SCHEMA)
-    end = (math.inf, NOTHING)
+    end = (sys.maxsize, NOTHING)  # no file has such a line
     for (at, question), (number, found) in zip_longest(line_values(questions), line_values(documents), fillvalue=end):
         if at != number:
             has, lacks = (questions, documents) if at < number else (documents, questions)

@@ -67,12 +67,12 @@ class Record:
 
     def string_list(self, field: str, value: object) -> list[str]:
         """`value`, found in `field`, if it is a list of strings."""
-        try:
-            joined = " ".join(value) if type(value) is list else None
-        except TypeError:
-            joined = None
-        if joined is None:
+        if type(value) is not list:
             raise self.error(field, value, "a list of strings")
+        try:
+            joined = " ".join(value)
+        except TypeError:
+            raise self.error(field, value, "a list of strings") from None
         if not is_text(joined):
             raise self.error(field, value, "text without lone surrogates")
         return value

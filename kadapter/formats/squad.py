@@ -15,6 +15,7 @@ import random
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
@@ -72,7 +73,8 @@ def write(dataset: Dataset, path: Path | str) -> None:
 
 def _articles(paragraphs: list[str], rows: Iterator[dict]) -> Iterator[dict]:
     """One article, or several where the questions' order would have to change to put each below its answer."""
-    article, last = None, 0
+    article: dict[str, Any] | None = None
+    last = 0
     for row in rows:
         if not paragraphs:
             raise KAdapterError(f"row {row['id']!r} has no paragraphs; expected at least one to put the question under")

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 
 import huggingface_hub
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from kadapter import runs
 from kadapter.errors import KAdapterError
 from kadapter.hub import card
-from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter
+from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, PretrainingHead
 from kadapter.model.backbone import Backbone
 
 FORMAT_VERSION = 1
@@ -29,22 +29,6 @@ MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS = "model_config.json", "model.safetensors"
 BACKBONE = "backbone"  # in a run: the folder of a backbone that was itself trained, as `from_pretrained` reads it
 OURS = {CONFIG, WEIGHTS, HEAD, CARD, MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS}
 KEYS = {"format_version", "adapter", "backbone", "trained_on", "head"}
-
-
-@dataclass
-class PretrainingHead:
-    """The head that an adapter was pre-trained with, kept beside it so that it can be scored on its own task.
-
-    Attributes:
-        task: name in the catalog; `options` build it again.
-        fusion: kind of fusion that the head reads.
-        weights: `fusion.*` and `head.*`.
-    """
-
-    task: str
-    options: dict
-    fusion: str
-    weights: dict[str, Tensor] = field(repr=False)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def metadata(config: dict) -> ModelCardData:
 def _hub_task(config: dict) -> str:
     kind = catalog.KNOWLEDGE.get(config["trained_on"].get("knowledge"))
     task = config["head"]["task"] if "head" in config else kind.task if kind else None
-    return HUB_TASKS.get(task, "feature-extraction")
+    return HUB_TASKS.get(task or "", "feature-extraction")
 
 
 def _title(config: dict) -> str:

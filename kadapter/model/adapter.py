@@ -3,8 +3,10 @@ layers and an up-projection with a skip connection, fed with the backbone's stat
 adapter layer's output.
 """
 
-from collections.abc import Sequence
+from collections.abc import ItemsView, Sequence, ValuesView
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -98,10 +100,26 @@ class AdapterLayer(nn.Module):
         mask: Bool[Tensor, "batch 1 1 tokens"] | None,
     ) -> Float[Tensor, "batch tokens hidden"]:
         skip = state if former is None else state + former
-        x = self.down(torch.cat([state, former], dim=-1) if self.concat else skip)
+        x = self.down(torch.cat([state, former], dim=-1) if self.concat and former is not None else skip)
         for layer in self.transformer:
             x = layer(x, mask)
         return skip + self.up(x)
+
+
+@dataclass
+class PretrainingHead:
+    """The head that an adapter was pre-trained with, kept beside it so that it can be scored on its own task.
+
+    Attributes:
+        task: name in the catalog; `options` build it again.
+        fusion: kind of fusion that the head reads.
+        weights: `fusion.*` and `head.*`.
+    """
+
+    task: str
+    options: dict
+    fusion: str
+    weights: dict[str, Tensor] = field(repr=False)
 
 
 class KnowledgeAdapter(nn.Module):
@@ -114,7 +132,7 @@ class KnowledgeAdapter(nn.Module):
         self.provenance: dict = {}  # what it was trained on; travels with the saved adapter
         self.made_for: dict | None = None  # the backbone it was loaded or saved with: name, revision, fingerprint
         self.newer: dict = {}  # what a newer version wrote into its configuration; written back when it is saved
-        self.pretraining_head = None  # kadapter.hub.adapter_folder.PretrainingHead, where one was kept
+        self.pretraining_head: PretrainingHead | None = None  # where one was kept
         self.layers = nn.ModuleList(AdapterLayer(config, first=k == 0) for k in range(len(config.plug_layers)))
 
     def forward(
@@ -137,8 +155,9 @@ class KnowledgeAdapter(nn.Module):
         mask = None
         if attention_mask is not None and self.config.mask_padding:
             mask = attention_mask.bool()[:, None, None, :]
-        output = None
-        for layer, state in zip(self.layers, states, strict=True):
+        first, *more = self.layers
+        output = first(states[0], None, mask)
+        for layer, state in zip(more, states[1:], strict=True):
             output = layer(state, output, mask)
         return output
 
@@ -168,6 +187,20 @@ class KnowledgeAdapter(nn.Module):
         from kadapter.hub import adapter_folder
 
         return adapter_folder.push_adapter(self, repo, backbone, private, **commit)
+
+
+if TYPE_CHECKING:
+
+    class Adapters(nn.ModuleDict):
+        """A `ModuleDict` of adapters, for who checks types: torch's own does not say what it holds."""
+
+        def __getitem__(self, key: str) -> KnowledgeAdapter: ...
+        def items(self) -> ItemsView[str, KnowledgeAdapter]: ...
+        def values(self) -> ValuesView[KnowledgeAdapter]: ...
+        def pop(self, key: str) -> KnowledgeAdapter: ...
+
+else:
+    Adapters = nn.ModuleDict
 
 
 def count_parameters(config: AdapterConfig) -> int:

@@ -40,10 +40,10 @@ class Fusion(nn.Module):
     ) -> Float[Tensor, "batch tokens width"]:
         if not outputs:
             return last
-        outputs = [torch.zeros_like(last) if a is None else a.to(last.dtype) for a in outputs]
+        read = [torch.zeros_like(last) if a is None else a.to(last.dtype) for a in outputs]
         if self.kind == "concat":
-            return torch.cat([last, *outputs], dim=-1)
+            return torch.cat([last, *read], dim=-1)
         if self.kind == "add":
-            return last + sum(outputs)
-        paired = [linear(torch.cat([last, a], dim=-1)) for linear, a in zip(self.pair, outputs, strict=True)]
+            return last + sum(read)
+        paired = [linear(torch.cat([last, a], dim=-1)) for linear, a in zip(self.pair, read, strict=True)]
         return paired[0] if self.join is None else self.join(torch.cat(paired, dim=-1))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from kadapter.errors import KAdapterError, unknown
-from kadapter.model.adapter import KnowledgeAdapter
+from kadapter.model.adapter import Adapters, KnowledgeAdapter
 from kadapter.model.backbone import Backbone
 from kadapter.model.fusion import Fusion
 from kadapter.tasks.base import Task
@@ -65,7 +65,7 @@ class KnowledgeModel(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.adapters = nn.ModuleDict()
+        self.adapters = Adapters()
         self.adapter_names: list[str] = []  # the adapters that fusion and head were built for, plugged or not
         self.regime = "frozen"
         self.task: Task | None = None
@@ -139,7 +139,7 @@ class KnowledgeModel(nn.Module):
                     self.unplug(name)
             yield self
         finally:
-            self.adapters = nn.ModuleDict(former)
+            self.adapters = Adapters(former)
             self.adapter_names, self.fusion = names_before, fusion
 
     def resize(self, adapter_names: list[str]) -> None:
@@ -155,6 +155,12 @@ class KnowledgeModel(nn.Module):
             self.task, self.head = task, task.head(self.fusion.width, self.backbone.hidden_size)
         self.train_only(self.regime)
         return self
+
+    def require_task(self) -> Task:
+        """The task of the head. Raises KAdapterError for a model that has none."""
+        if self.task is None:
+            raise KAdapterError("this model only represents text: call set_task() to give it a head")
+        return self.task
 
     def train_only(self, regime: str) -> "KnowledgeModel":
         """Let exactly the parts of a regime have gradients; returns the model. Raises KAdapterError for an unknown
@@ -220,6 +226,8 @@ class KnowledgeModel(nn.Module):
         """
         if attention_mask is None:
             given = input_ids if inputs_embeds is None else inputs_embeds[..., 0]
+            if given is None:
+                raise KAdapterError("nothing to read: give input_ids, inputs_embeds, or an attention_mask")
             attention_mask = torch.ones_like(given, dtype=torch.long)
         if features is None:
             if states is None:
@@ -238,7 +246,7 @@ class KnowledgeModel(nn.Module):
         batch = targets | {"attention_mask": attention_mask}
         logits = self.head(fused, batch)
         has_targets = "labels" in targets or "heads" in targets
-        return KnowledgeOutput(self.task.loss(logits, batch) if has_targets else None, logits, fused)
+        return KnowledgeOutput(self.require_task().loss(logits, batch) if has_targets else None, logits, fused)
 
     # Persistence lives in kadapter.hub.model_folder, a wing above: the one door upward, opened when these are called.
 
@@ -306,9 +314,8 @@ class KnowledgeModel(nn.Module):
                 rows.append({"part": f"adapter {name}", "parameters": 0, "trains": False, "reads": "unplugged"})
         rows.append(row(f"fusion {self.fusion.kind}", self.fusion, f"1 + {len(self.adapter_names)} states"))
         if self.head is not None:
-            rows.append(
-                row(f"head {self.task.name}", self.head, f"{len(self.task.labels)} labels" if self.task.labels else "")
-            )
+            task = self.require_task()
+            rows.append(row(f"head {task.name}", self.head, f"{len(task.labels)} labels" if task.labels else ""))
         return rows
 
     def __repr__(self) -> str:

@@ -70,7 +70,7 @@ def _decided(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray] | None:
         raise KAdapterError(
             f"{folder} has {len(logits)} predictions for {len(starts)} seeds with {len(first)} examples"
         )
-    decided = np.stack([_one_hot(task.decide(part), width) for part in np.split(logits, len(starts))])
+    decided = np.stack([_one_hot(np.asarray(task.decide(part)), width) for part in np.split(logits, len(starts))])
     return task.labels, _one_hot(references, width), decided
 
 

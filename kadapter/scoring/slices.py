@@ -54,17 +54,17 @@ def attributes(test: Dataset, train: Dataset, negative: str | None = None) -> pd
     if tested:
         known = set().union(*trained)
         seen = [np.array([mention in known for mention in mentions], bool) for mentions in tested]
-        names = ENTITY if len(seen) == 1 else PAIR
+        kinds = ENTITY if len(seen) == 1 else PAIR
         # subject and object: 0 both, 1 subject alone, 2 object alone, 3 neither
         code = np.where(seen[0], 0, 1) if len(seen) == 1 else 2 * ~seen[0] + 1 * ~seen[1]
-        columns["entity"] = np.array(names, object)[code]
+        columns["entity"] = np.array(kinds, object)[code]
     if (answers := _answers(test)) is not None:
-        known = {answer for example in _answers(train) for answer in example}
+        known = {answer for example in _answers(train) or () for answer in example}
         code = [0 if any(answer in known for answer in example) else 1 for example in answers]
         columns["answer"] = np.array(ENTITY, object)[code]
     columns["words"] = np.array(LENGTH, object)[np.searchsorted(LENGTHS, _words(test), side="left")]
     if (labels := _labels(test)) is not None:
-        frequency = pd.Series([label for example in _labels(train) for label in set(example)]).value_counts()
+        frequency = pd.Series([label for example in _labels(train) or () for label in set(example)]).value_counts()
         count = frequency.to_dict()
         rarest = [
             min((count.get(label, 0) for label in example if label != negative), default=-1) for example in labels
@@ -76,7 +76,7 @@ def attributes(test: Dataset, train: Dataset, negative: str | None = None) -> pd
 
 def masks(frame: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
     """(kind, slice) -> which examples (n,) are in it, for every slice that has any, in the order of `KINDS`."""
-    found = {}
+    found: dict[tuple[str, str], np.ndarray] = {}
     for kind, names in KINDS.items():
         if kind in frame:
             values = frame[kind].to_numpy()

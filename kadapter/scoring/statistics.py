@@ -143,9 +143,9 @@ def _slice(
 ) -> list[dict[str, Any]]:
     """A row for each model on these examples; the same draws of examples serve all models and their differences."""
     ends = np.cumsum([len(array) for array in counts.values()])[:-1]
-    values, resampled = _bootstrap(np.concatenate(list(counts.values())), metric, None, resamples, seed)
-    values = dict(zip(counts, np.split(values, ends), strict=True))
-    resampled = dict(zip(counts, np.split(resampled, ends, axis=1), strict=True))
+    of_all, drawn = _bootstrap(np.concatenate(list(counts.values())), metric, None, resamples, seed)
+    values = dict(zip(counts, np.split(of_all, ends), strict=True))
+    resampled = dict(zip(counts, np.split(drawn, ends, axis=1), strict=True))
     rows = []
     for model, array in counts.items():
         row = {"model": model, **_summary(values[model], resampled[model], array.shape[1], confidence, seed)}

@@ -137,7 +137,8 @@ def encode_marked(
     """
     marked, anchors = [], []
     for text, spans in zip(texts, mentions, strict=True):
-        inserts = []  # (position, closing before opening, outer opens first and closes last, marker, mention, kind)
+        # (position, closing before opening, outer opens first and closes last, marker, mention, kind)
+        inserts: list[tuple[int, int, int, str, int, str]] = []
         for m, (start, end, opening, closing) in enumerate(spans):
             inserts.append((start, 1, -end, opening, m, "open"))
             inserts.append((end, 0, -start, closing, m, "close"))
@@ -178,20 +179,20 @@ def encode_marked(
             inside = np.flatnonzero((ends > low) & (starts < high) & (ends > starts))
             return (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 1)
 
-        spans = [(*tokens(a[0], a[1]), *tokens(a[2], a[3])) for a in anchor]
-        kept = crop(len(body), [(min(s[0], s[2]), max(s[1], s[3])) for s in spans], max_length - int(special.sum()))
+        found = [(*tokens(a[0], a[1]), *tokens(a[2], a[3])) for a in anchor]
+        kept = crop(len(body), [(min(s[0], s[2]), max(s[1], s[3])) for s in found], max_length - int(special.sum()))
         place = np.full(len(body) + 1, -1)
         positions = np.sort(np.concatenate([np.flatnonzero(special), body[kept]]))
         place[kept] = np.searchsorted(positions, body[kept])
         ids_out.append(np.asarray(ids)[positions].tolist())
-        spans_out.append([(*_moved(place, s[0], s[1]), *_moved(place, s[2], s[3])) for s in spans])
+        spans_out.append([(*_moved(place, s[0], s[1]), *_moved(place, s[2], s[3])) for s in found])
     return ids_out, spans_out
 
 
 def chosen_spans(found: list[list[tuple[int, int, int, int]]], pooling: str) -> list[list[tuple[int, int]]]:
     """Of what `encode_marked` found, the spans [start, end) that a pooling reads."""
     first = 0 if pooling == "marker" else 2
-    return [[mention[first : first + 2] for mention in mentions] for mentions in found]
+    return [[(mention[first], mention[first + 1]) for mention in mentions] for mentions in found]
 
 
 def _moved(place: np.ndarray, start: int, end: int) -> tuple[int, int]:

@@ -88,7 +88,7 @@ class DependencyTask(Task):
         return [row[keep] for row, keep in zip(best, real, strict=True)]
 
     def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> Sequence[np.ndarray]:
-        return outputs
+        return list(outputs)
 
     def references(self, encoded) -> list[np.ndarray]:
         return encoded.columns["heads"].rows()

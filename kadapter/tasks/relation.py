@@ -85,4 +85,4 @@ class RelationTask(Task):
 
     @property
     def metric(self) -> metrics.Metric:
-        return metrics.get("micro_f1", negative=self.index.get(self.negative))
+        return metrics.get("micro_f1", negative=None if self.negative is None else self.index.get(self.negative))

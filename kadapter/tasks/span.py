@@ -85,7 +85,9 @@ class SpanTask(Task):
         plain = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
         questions = tokenizer(examples["question"], **plain)["input_ids"]
         read = tokenizer([p for found in paragraphs for p in found], return_offsets_mapping=True, **plain)
-        columns = {n: [] for n in ("input_ids", "inside", "labels", "sequences", "texts", "places", "answers")}
+        columns: dict[str, list] = {
+            n: [] for n in ("input_ids", "inside", "labels", "sequences", "texts", "places", "answers")
+        }
         number = 0
         for question, answers, found in zip(questions, examples["answers"], paragraphs, strict=True):
             start = before + question[: max(0, self.max_length // 2 - special)] + between
@@ -148,20 +150,21 @@ class SpanTask(Task):
         whole = (over_groups(start, batch["group"]) + over_groups(end, batch["group"])).cpu().numpy()
         counts = torch.bincount(batch["group"]).cpu().numpy()
         found = []
-        for scores, firsts, lasts, total in zip(
+        for chances, firsts, lasts, total in zip(
             *(np.split(a, np.cumsum(counts)[:-1]) for a in (best, first, first + more)), whole, strict=True
         ):
-            sequence, column = np.nonzero(scores > NOWHERE / 2)
+            sequence, column = np.nonzero(chances > NOWHERE / 2)
             pick = (sequence, column)
-            found.append(np.stack([sequence, firsts[pick], lasts[pick], scores[pick] - total], axis=1))
+            found.append(np.stack([sequence, firsts[pick], lasts[pick], chances[pick] - total], axis=1))
         return found
 
-    def answers(self, outputs: Sequence[np.ndarray], encoded) -> list[list[tuple[str, float]]]:
+    def answers(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded) -> list[list[tuple[str, float]]]:
         """Per question its candidate answers and their probabilities, the most probable first. An answer's text is the
         paragraph's own characters, of the most probable candidate among those that are the same to the metric."""
         answered = []
         for candidates, texts, places in zip(outputs, encoded.aside["texts"], encoded.aside["places"], strict=True):
-            total, shown = defaultdict(float), {}
+            total: dict[str, float] = defaultdict(float)
+            shown: dict[str, str] = {}
             for sequence, first, last, score in sorted(candidates.tolist(), key=lambda row: -row[3]):
                 place = places[int(sequence)]
                 text = texts[int(sequence)][place[int(first)][0] : place[int(last)][1]].strip()

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -53,6 +54,17 @@ class Ragged:
         return out, real
 
 
+@runtime_checkable
+class Precomputed(Protocol):
+    """A part of each batch that was computed before (see `kadapter.training.features.FeatureStore`)."""
+
+    kind: str
+
+    def __call__(self, indices: np.ndarray) -> dict[str, Tensor]: ...
+
+    def at(self, rows: Sequence[int]) -> "Precomputed": ...
+
+
 @dataclass
 class Encoded:
     """Examples as a task encoded them; also a PyTorch dataset whose items are asked for a batch at a time.
@@ -74,7 +86,7 @@ class Encoded:
     groups: np.ndarray | None = None
     aside: dict[str, list] = field(default_factory=dict, repr=False)
     key: str = ""
-    states: object = field(default=None, repr=False)
+    states: Precomputed | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -91,10 +103,17 @@ class Encoded:
         return len(self.columns["input_ids"]) if self.groups is None else len(self.groups) - 1
 
     @property
+    def tokens(self) -> Ragged:
+        """`input_ids`."""
+        found = self.columns["input_ids"]
+        assert isinstance(found, Ragged)
+        return found
+
+    @property
     def lengths(self) -> np.ndarray:
         """Tokens of each example; of several sequences, the longest as many times as any example has sequences, so
         that the padded size of a batch is never more than its longest example times its examples."""
-        lengths = self.columns["input_ids"].lengths
+        lengths = self.tokens.lengths
         if self.groups is None:
             return lengths
         return np.maximum.reduceat(lengths, self.groups[:-1]) * np.diff(self.groups).max()
@@ -159,11 +178,9 @@ class LengthBatches:
     POOL = 50
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, shuffle: bool = True, tokens: int = 0) -> None:
-        self.lengths, self.batch_size, self.seed, self.shuffle, self.epoch = lengths, batch_size, seed, shuffle, 0
-        self.cuts = range(0, len(lengths), batch_size)
-        if tokens:
-            self.cuts = token_cuts(np.sort(lengths), tokens)
-            self.batch_size = None  # they differ
+        self.lengths, self.seed, self.shuffle, self.epoch = lengths, seed, shuffle, 0
+        self.cuts = token_cuts(np.sort(lengths), tokens) if tokens else list(range(0, len(lengths), batch_size))
+        self.batch_size = None if tokens else batch_size  # batches of `tokens` differ
         self.drop_last = False
         self.sampler = self  # accelerate looks here for set_epoch
 

@@ -21,7 +21,7 @@ from kadapter.hub.adapter_folder import writing
 from kadapter.model.backbone import fingerprint
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.packaged import cache_folder
-from kadapter.training.batches import Encoded, Ragged, token_cuts
+from kadapter.training.batches import Encoded, token_cuts
 from kadapter.training.memory import kept_memory
 
 STORE_VERSION = 1
@@ -101,7 +101,7 @@ class FeatureStore:
 def size_of(model: KnowledgeModel, encoded: Encoded, kind: str, dtype: torch.dtype) -> int:
     """Bytes that a store would take, before building it."""
     states = len(model.state_indices) if kind == "states" else 1 + len(model.adapter_names)
-    return int(encoded.columns["input_ids"].offsets[-1]) * states * model.backbone.hidden_size * dtype.itemsize
+    return int(encoded.tokens.offsets[-1]) * states * model.backbone.hidden_size * dtype.itemsize
 
 
 def open_store(
@@ -128,7 +128,7 @@ def open_store(
             "an adapter with mask_padding=False depends on each batch's padding: train it with store=False"
         )
     read = model.state_indices if kind == "states" else model.adapter_names
-    tokens: Ragged = encoded.columns["input_ids"]
+    tokens = encoded.tokens
     digest = hashlib.sha256(f"{STORE_VERSION}|{kind}|{read}|{dtype}|{model.backbone.fingerprint}".encode())
     if kind == "features":
         digest.update("|".join(f"{n}:{fingerprint(a)}:{a.config}" for n, a in model.adapters.items()).encode())
@@ -208,7 +208,7 @@ def _build(
     batch_tokens: int,
     progress: bool,
 ) -> None:
-    tokens: Ragged = encoded.columns["input_ids"]
+    tokens = encoded.tokens
     shape = (
         len(model.state_indices) if kind == "states" else 1 + len(model.adapter_names),
         int(tokens.offsets[-1]),

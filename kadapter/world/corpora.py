@@ -104,8 +104,8 @@ class World:
                     row = self._about(fact, rng, 0.0)
                 texts.add(row["text"])
                 rows[split].append(row)
-        for split in rows.values():
-            rng.shuffle(split)
+        for examples in rows.values():
+            rng.shuffle(examples)
         return rows
 
     def _about(self, fact: Fact, rng: random.Random, stated: float) -> dict:

@@ -61,7 +61,11 @@ def parse(template: str, fills: Mapping[str, str]) -> Sentence:
     `fills` maps placeholder names to fragments (bare head word and brackets), such as `name_fragment` makes.
     Raises ValueError for a bracket without exactly one head word, and for brackets that do not match.
     """
-    words, upos, deprels, heads, spans = [], [], [], [], {}
+    words: list[str] = []
+    upos: list[str] = []
+    deprels: list[str] = []
+    heads: list[int] = []
+    spans: dict[str, tuple[int, int]] = {}
     unfinished = [_Bracket("root", None, [])]  # the brackets around the current place
     for token in _tokens(template, fills):
         here = unfinished[-1]

@@ -18,7 +18,7 @@ HELD_OUT = {"valid": 0.1, "test": 0.1}  # shares of the triples; every entity an
 
 def relations() -> dict[str, dict[str, str]]:
     """`relations.jsonl` of the world: a template for each relation, as its first statement says it."""
-    table = {}
+    table: dict[str, dict[str, str]] = {}
     for relation in RELATIONS:
         fills = {"S": name_fragment("[X]"), "O": name_fragment("[Y]")}
         words = parse(STATEMENTS[relation.property, relation.subject][0], fills).words

@@ -190,7 +190,9 @@ def _closest(fact: Fact, others: Sequence[Fact], rng: random.Random) -> Sequence
     return rng.choice([kind for kind in kinds if kind])
 
 
-def _paragraph(sentences: list[Sequence[str]], subject: Entity, members: Sequence[Entity], rng: random.Random) -> str:
+def _paragraph(
+    sentences: Sequence[Sequence[str]], subject: Entity, members: Sequence[Entity], rng: random.Random
+) -> str:
     """The sentences among neutral ones, one about `subject` and one about any."""
     about_any = [neutral(entity, members, rng)[0].words for entity in (subject, rng.choice(members))]
     mixed = [*sentences, *about_any]

@@ -94,7 +94,7 @@ def unseen_relations(world: World) -> dict[str, Dataset]:
         of_type: dict[str, list] = {}
         for entity in world.of_split[split]:
             of_type.setdefault(entity.type, []).append(entity)
-        rows = []
+        rows: list[dict] = []
         for key in sorted(cycle(list(UNSEEN), max(size, len(UNSEEN)), rng)):  # one list per relation, as FewRel has it
             label, *types = key
             subject = rng.choice(of_type[types[0]])
