@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from kadapter.errors import KAdapterError, unknown
+from kadapter.errors import unknown
 
 if TYPE_CHECKING:  # names are known without loading torch
     from kadapter.tasks.base import Task
@@ -37,6 +37,7 @@ TASKS = {
     "choice": "kadapter.tasks.choice:ChoiceTask",
     "span": "kadapter.tasks.span:SpanTask",
 }
+NO_OPTIONS = ("labels", "max_length")  # of a task's constructor: what the data and the training settings say
 LABELLED = ("relation", "typing")  # tasks with a list of labels, whose logits can be compared case by case
 
 
@@ -53,6 +54,8 @@ KNOWLEDGE = {
     "factual": Knowledge("relation", {"negative": None}, "Section 3.2: relation classification on T-REx"),
     "linguistic": Knowledge("dependency", {"head_type": "position"}, "Section 3.3: dependency head prediction"),
 }
+
+FUSIONS = ("concat", "project", "add")  # kadapter.model.fusion says what they are
 
 REGIMES = ("frozen", "paper", "full")  # of fine-tuning, in this order in every table
 
@@ -77,13 +80,13 @@ def task_class(name: str) -> "type[Task]":
 
 def task(name: str, **options) -> "Task":
     """A task by name. Raises KAdapterError for an unknown name or option."""
+    from kadapter import values  # brings pydantic
+
     cls = task_class(name)
-    try:
-        return cls(**options)
-    except TypeError as error:
-        raise KAdapterError(
-            f"task {name!r}: {str(error).split(') ', 1)[-1]}; its options are {sorted(cls().options())}"
-        ) from None
+    values.check(
+        cls, {key: found for key, found in options.items() if key != "labels"}, noun=f"option of task {name!r}"
+    )
+    return cls(**options)
 
 
 def knowledge(name: str) -> Knowledge:

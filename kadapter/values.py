@@ -133,6 +133,7 @@ def check(
     *,
     noun: str = "key",
     where: str = "",
+    at: str = "",
     leave_out: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The given values of `source` (see `of`), a whole number made a real one where that is wanted.
@@ -140,6 +141,7 @@ def check(
     Args:
         noun: what a key is called: `unknown NOUN 'x'`.
         where: what the sentence begins with, as the file that the values come from.
+        at: the dotted place of these values in it.
         leave_out: names that it takes, but not here.
 
     Raises KAdapterError for the first value that is unknown, missing, of another type or out of range: where it stands,
@@ -149,8 +151,26 @@ def check(
     try:
         checked = model.model_validate(values)
     except ValidationError as error:
-        raise KAdapterError(f"{where}{_sentence(model, _first(error), noun)}") from None
+        raise KAdapterError(f"{where}{_sentence(model, _first(error), noun, at)}") from None
     return {name: getattr(checked, name) for name in checked.model_fields_set}
+
+
+def checked(noun: str, leave_out: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
+    """A function that checks what it is given by its annotations, before it is called."""
+
+    def decorate(function: Callable) -> Callable:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: Any, **named: Any) -> Any:
+            given = signature.bind(*args, **named).arguments
+            named_values = {name: v for name, v in given.items() if name not in ("self", *leave_out)}
+            check(function, named_values, noun=noun, leave_out=leave_out)
+            return function(*args, **named)
+
+        return call
+
+    return decorate
 
 
 def check_value(annotation: Any, found: Any, where: str) -> Any:
@@ -199,13 +219,19 @@ def expected(annotation: Any, metadata: Collection[Any] = ()) -> str:
         return " or ".join(expected(arg) for arg in args)
     if origin is Literal:
         return " or ".join(map(repr, args))
+    least = f" of at least {_bounds(metadata)[MinLen]}" if MinLen in _bounds(metadata) else ""
     if origin in (list, tuple):
-        item, least = expected(args[0]), _bounds(metadata).get(MinLen)
-        return "a list" + (f" of at least {least}" if least else "") + ("" if args[0] is Any else f", each {item}")
+        return f"a list{least}" + ("" if args[0] is Any else f", each {expected(args[0])}")
     if origin is dict or _is_values(annotation) or annotation is dict:
-        return "a mapping"
+        return f"a mapping{least}"
     names = {bool: "yes or no", str: "text", int: "a whole number", float: "a number", types.NoneType: "null"}
     return names.get(annotation, "anything") + _range(metadata)
+
+
+def defaults(source: type | Callable) -> dict[str, Any]:
+    """New copies of the defaults of the values that need not be given."""
+    given = ((f.alias or name, f) for name, f in of(source).model_fields.items() if not f.is_required())
+    return {name: field.get_default(call_default_factory=True) for name, field in given}
 
 
 def said(found: Any, longest: int = 80) -> str:
@@ -220,13 +246,13 @@ def _first(error: ValidationError) -> Any:
     return next((each for each in found if each["type"] == "extra_forbidden"), found[0])
 
 
-def _sentence(model: type[Values], error: Mapping[str, Any], noun: str) -> str:
+def _sentence(model: type[Values], error: Mapping[str, Any], noun: str, at: str) -> str:
     if error["type"] not in ("extra_forbidden", "missing"):
-        place, annotation, metadata = _follow(model, error["loc"])
+        place, annotation, metadata = _follow(model, error["loc"], at)
         place = place if noun == "key" or "." in place else f"{noun} {place}"
         return _found(place, error["input"], annotation, metadata)
     *parent, key = error["loc"]
-    place, annotation, _ = _follow(model, tuple(parent))
+    place, annotation, _ = _follow(model, tuple(parent), at)
     if error["type"] == "missing":
         return f"{place or 'preset'}: the key {key!r} is missing"
     known = [field.alias or name for name, field in annotation.model_fields.items()]
@@ -240,22 +266,24 @@ def _found(place: str, found: Any, annotation: Any, metadata: Collection[Any]) -
     return f"{place}: found {said(found)}; expected {expected(annotation, metadata)}"
 
 
-def _follow(annotation: Any, loc: tuple[str | int, ...]) -> tuple[str, Any, Collection[Any]]:
-    """The dotted path of an error, and the annotation that holds there."""
-    place, metadata = "", ()
-    for key in loc:
+def _follow(annotation: Any, loc: tuple[str | int, ...], place: str = "") -> tuple[str, Any, Collection[Any]]:
+    """The dotted path of an error below `place`, and the annotation that holds there."""
+    metadata: Collection[Any] = ()
+    for key, below in zip(loc, [*loc[1:], None], strict=False):
         annotation, metadata = _bare(annotation, metadata)
         origin, args = get_origin(annotation), get_args(annotation)
+        if below == "[key]":  # the key itself is wrong
+            return place, *_bare(args[0], ())
         if _is_values(annotation):
             field = _field(annotation, str(key))
             if field is None:
                 break
             place, annotation, metadata = f"{place}.{key}".lstrip("."), field.annotation, field.metadata
-        elif origin is dict and key != "[key]":
+        elif origin is dict:
             place, annotation, metadata = f"{place}.{key}".lstrip("."), args[1], ()
         elif origin in (list, tuple) and isinstance(key, int):
             place, annotation, metadata = f"{place}[{key}]", args[0], ()
-        else:  # a member of a union, or a key that is no text
+        else:  # a member of a union
             break
     return place, *_bare(annotation, metadata)
 
@@ -264,11 +292,14 @@ def _bare(annotation: Any, metadata: Collection[Any]) -> tuple[Any, Collection[A
     """An annotation without `Annotated` and without null, and all that was said of it."""
     while True:
         args = get_args(annotation)
+        like = next((each for each in metadata if isinstance(each, Like)), None)
         if get_origin(annotation) is Annotated:
             more = [m for each in args[1:] for m in (each.metadata if isinstance(each, FieldInfo) else [each])]
-            annotation, metadata = next((m.model for m in more if isinstance(m, Like)), args[0]), (*metadata, *more)
+            annotation, metadata = args[0], (*metadata, *more)
         elif get_origin(annotation) in (Union, types.UnionType) and types.NoneType in args and len(args) == 2:
             annotation = next(arg for arg in args if arg is not types.NoneType)
+        elif like is not None:
+            return like.model, [each for each in metadata if each is not like]
         else:
             return annotation, metadata
 

@@ -133,6 +133,7 @@ class Multitask:
             tasks[name] = task(kind.task, labels=data.labels(part["dataset"]), max_length=max_length, **options)
         self.tokenizer = load_tokenizer(backbone)
         original = Backbone(backbone)
+        original.check_length(max_length)
         self.fingerprint = original.fingerprint
         self.backbone = copy.deepcopy(original)
         self.model = MultitaskModel(

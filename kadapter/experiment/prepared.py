@@ -14,7 +14,7 @@ from datasets import Dataset, concatenate_datasets
 from kadapter import catalog, world
 from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment.preset import as_list
-from kadapter.experiment.preset_check import SPLITS
+from kadapter.experiment.preset_values import SPLITS
 
 MANIFEST = "data.json"
 EXTENSION = {

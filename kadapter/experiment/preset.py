@@ -1,36 +1,6 @@
 """A preset: a YAML file that names a whole experiment, checked key by key.
 
-The keys, with what each takes:
-
-    name, about, citation     text; the name is that of the file and of the folder of its runs
-    backbone                  minilm, smollm2, a folder, or a Hub id
-    fusion                    how downstream models join the backbone's state and the adapters (kadapter.model.fusion)
-    data                      {world: {seed: 0, entities: 1000, ...}}: the embedded corpus; or {path: FOLDER};
-                              without either the folder that KADAPTER_DATA names
-    datasets.NAME             files in one format:
-        format                how they are read (kadapter.catalog.FORMATS)
-        path                  their folder, relative to the data folder or absolute
-        train, dev, test      a file or a list of files of each split, relative to that folder
-        split                 {from: FILES, by: example | sentence, parts: {train: 0.8, dev: 0.2}, seed: 0}:
-                              cut FILES, shuffled by the seed, into splits of these shares; `sentence` keeps records
-                              of the same text (context, paragraphs) in one split
-        deduplicate           true: drop from train what occurs twice, or in dev or test
-        optional              true: where its files are missing, the tasks on it are left out
-        labels                train (a label that training never saw is an error) or all (those of all splits)
-    knowledge.NAME            an adapter to pre-train: knowledge (kadapter.catalog.KNOWLEDGE), dataset, task_options,
-                              adapter (sizes: kadapter.model.adapter.AdapterConfig), fusion, training, seed (of this
-                              pre-training: two entries that differ in it alone show how much another one matters)
-    tasks.NAME                a downstream task: task (kadapter.catalog.TASKS), dataset, task_options, regimes,
-                              training; a regime's name inside `training` holds what differs in that regime, and
-                              inside `models` (optional) which of the rows that regime has
-    multitask                 the row multitask: knowledge (names of the entries that the backbone itself is trained
-                              on, Figure 1a) and training
-    models                    backbone, multitask, none (an adapter without knowledge), names of adapters joined by +
-    seeds                     one fine-tuning for each
-    brief                     {tasks: [...], models: [...]}: the part that is run when nobody asks for more;
-                              `--set tasks=all` runs everything, `--set tasks=[NAME, ...]` these tasks
-
-`training` takes the fields of kadapter.training.fit.Settings that do not depend on the stage, and max_length (tokens).
+`preset_values` says what each key takes; `docs/values.md`, made from it, is the page to read.
 """
 
 import os
@@ -41,14 +11,14 @@ from typing import Any
 
 import yaml
 
+from kadapter import values
 from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError, unknown
-from kadapter.experiment.preset_check import ENTRIES, SPLITS, TOP, check
+from kadapter.experiment.preset_check import ENTRIES, check
+from kadapter.experiment.preset_values import SPLITS, Brief, Knowledge, Preset, Task
 
 FOLDER = Path(__file__).parent / "presets"
-DEFAULTS = {"citation": "", "fusion": "concat", "models": ["backbone"], "seeds": [0]} | {
-    section: {} for section in ("data", "knowledge", "multitask", "brief")
-}
+MOST_VALUES = 100_000  # in one file, after its anchors are put in
 
 
 class _Loader(yaml.SafeLoader):
@@ -74,9 +44,13 @@ def read(name: str) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise unknown("preset", name, names()) from None
-    preset = _unshared(_parse(text, str(path)))
+    except (OSError, ValueError) as error:  # no file, no permission, no UTF-8, no path
+        raise KAdapterError(f"preset {name!r} cannot be read: {error}") from None
+    preset = _unshared(_parse(text, str(path)), str(path))
     if not isinstance(preset, dict):
-        raise KAdapterError(f"{path}: found {preset!r}; expected a mapping of {', '.join(TOP)}")
+        raise KAdapterError(
+            f"{path}: found {values.said(preset)}; expected a mapping of {', '.join(Preset.model_fields)}"
+        )
     if preset.get("name") != path.stem:
         raise KAdapterError(f"{path}: name: found {preset.get('name')!r}; expected {path.stem!r}, the name of the file")
     return preset
@@ -98,18 +72,18 @@ def load(name: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
         key, _, value = text.partition("=")
         keys.add(key.strip())
         if key.strip() == "tasks" and (value.strip() == "all" or value.strip().startswith("[")):
-            chosen = _parse(value, f"--set {text}")
+            chosen = _parse(value, f"--set {_shown(text)}")
         else:
             _override(preset, text)
-    preset = DEFAULTS | preset
-    defaults = {
-        "knowledge": {"task_options": {}, "fusion": preset["fusion"], "seed": 0},
-        "tasks": {"task_options": {}, "models": {}},
-    }
-    for key, default in defaults.items():
+    preset = values.defaults(Preset) | preset
+    filled = {"knowledge": lambda: values.defaults(Knowledge) | {"fusion": preset["fusion"]}}
+    filled["tasks"] = lambda: {key: values.defaults(Task)[key] for key in ("task_options", "models")}
+    for key, default in filled.items():
         if isinstance(preset.get(key), dict):
-            preset[key] = {n: default | e if isinstance(e, dict) else e for n, e in preset[key].items()}
+            preset[key] = {n: default() | e if isinstance(e, dict) else e for n, e in preset[key].items()}
     check(preset)
+    if chosen not in (None, "all"):
+        values.check(Brief, {"tasks": chosen})
     return _chosen(preset, chosen, "models" in keys)
 
 
@@ -210,24 +184,45 @@ def training_for(task: Mapping[str, Any], regime: str) -> dict[str, Any]:
 def _parse(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise KAdapterError(f"{where}: no YAML: lists or mappings stand too deep in each other") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise KAdapterError(f"{where}{line}: no YAML: {getattr(error, 'problem', None) or error}") from None
 
 
-def _unshared(value: Any) -> Any:
-    """A copy in which what a YAML anchor put in two places is two things, so that one can be set without the other."""
-    if isinstance(value, dict):
-        return {key: _unshared(each) for key, each in value.items()}
-    return [_unshared(each) for each in value] if isinstance(value, list) else value
+def _unshared(value: Any, where: str) -> Any:
+    """A copy in which what a YAML anchor put in two places is two things, so that one can be set without the other.
+
+    Raises KAdapterError where anchors within anchors make more than any preset has.
+    """
+    room = MOST_VALUES
+
+    def copied(value: Any) -> Any:
+        nonlocal room
+        room -= 1
+        if room < 0:
+            raise KAdapterError(f"{where}: found more than {MOST_VALUES:,} values, its anchors put in; expected fewer")
+        if isinstance(value, dict):
+            return {key: copied(each) for key, each in value.items()}
+        return [copied(each) for each in value] if isinstance(value, list) else value
+
+    try:
+        return copied(value)
+    except RecursionError:
+        raise KAdapterError(f"{where}: an anchor holds itself, or values stand too deep in each other") from None
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _override(preset: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     *parents, last = parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise KAdapterError(f"--set {text}: found no key=value; expected something like seeds=[0,1]")
+        raise KAdapterError(f"--set {_shown(text)}: found no key=value; expected something like seeds=[0,1]")
     node = preset
     for depth, part in enumerate(parents):
         if part not in node or node[part] is None:
@@ -237,5 +232,7 @@ def _override(preset: dict[str, Any], text: str) -> None:
         node = node[part]
         if not isinstance(node, dict):
             here = ".".join(parts[: depth + 1])
-            raise KAdapterError(f"--set {text}: {here} is {node!r} and has no keys: set it as a whole")
-    node[last] = _parse(value, f"--set {text}")
+            raise KAdapterError(
+                f"--set {_shown(text)}: {here} is {values.said(node)} and has no keys: set it as a whole"
+            )
+    node[last] = _parse(value, f"--set {_shown(text)}")

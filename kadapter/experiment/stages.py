@@ -17,10 +17,11 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
-from kadapter import catalog
+from kadapter import catalog, values
 from kadapter.cases import predictions
 from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment.prepared import Data
+from kadapter.experiment.preset_values import Seeds
 from kadapter.hub.adapter_folder import BACKBONE, PretrainingHead, load_adapter, save_adapter
 from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
@@ -37,9 +38,9 @@ from kadapter.training.predict import Predictions, predict
 
 def settings_for(training: Mapping[str, Any], regime: str, seed: int) -> tuple[Settings, int]:
     """Training settings and the length limit, which belongs to the task."""
-    values = dict(training)
-    max_length = values.pop("max_length", 64)
-    return Settings.from_dict(values | {"regime": regime, "seed": seed}), max_length
+    given = dict(training)
+    max_length = given.pop("max_length", 64)
+    return Settings.from_dict(given | {"regime": regime, "seed": seed}), max_length
 
 
 class _Stage:
@@ -61,6 +62,7 @@ class _Stage:
         labels = {"labels": data.labels(dataset)}
         self.task: Task = catalog.task(task, **labels, max_length=max_length, **options)
         self.backbone = Backbone(backbone)
+        self.backbone.check_length(max_length)
         self.tokenizer = load_tokenizer(backbone)
         self.fingerprint = self.backbone.fingerprint
         self.encoded: dict[str, Encoded] = {}
@@ -196,8 +198,7 @@ class Finetuning(_Stage):
     ) -> None:
         if regime not in REGIMES or regime == "adapter":
             raise unknown("regime", regime, [r for r in REGIMES if r != "adapter"])
-        if not seeds:
-            raise KAdapterError("seeds: expected at least one")
+        values.check_value(Seeds, list(seeds), "seeds")
         settings_for(training, regime, 0)
         if (inner := Path(backbone) / BACKBONE).is_dir():  # a run that left a trained backbone
             backbone = str(inner)

@@ -136,6 +136,21 @@ class Backbone(nn.Module):
         check_state_indices(indices, self.depth, self.name)
         return list(indices)
 
+    @property
+    def positions(self) -> int | None:
+        """The longest input in tokens that it has embeddings of positions for; None where it computes them."""
+        for name, module in self.model.named_modules():
+            if name.endswith(("position_embeddings", "wpe")) and isinstance(module, nn.Embedding):
+                skipped = 0 if module.padding_idx is None else module.padding_idx + 1  # RoBERTa counts from there
+                return module.num_embeddings - skipped
+        return None
+
+    def check_length(self, max_length: int) -> None:
+        """Raises KAdapterError if the backbone has no positions for an input of so many tokens."""
+        longest = self.positions
+        if longest is not None and max_length > longest:
+            raise KAdapterError(f"max_length {max_length} is longer than the {longest} positions that {self.name} has")
+
     @contextmanager
     def in_bf16(self) -> Iterator[None]:
         """Within the block a frozen backbone computes with bfloat16 copies of its linear layers' weights.

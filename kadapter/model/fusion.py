@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kadapter.catalog import FUSIONS
 from kadapter.errors import unknown
-
-FUSIONS = ("concat", "project", "add")
 
 
 class Fusion(nn.Module):

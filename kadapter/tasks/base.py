@@ -3,6 +3,7 @@ class."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,9 +13,15 @@ from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
 from kadapter.scoring.metrics import Metric
+from kadapter.values import MaxLength, OneOf, value
 
 Batch = dict[str, Tensor]
-POOLING = ("marker", "mean")  # what stands for a mention: the vector at its opening marker, or the mean over it
+POOLING = ("marker", "mean")
+Pooling = Annotated[
+    str,
+    OneOf("pooling", POOLING),
+    value("what stands for a mention: `marker`, the vector at its opening marker, or `mean`, over the mention"),
+]
 IGNORE = -100  # PyTorch's ignored class
 
 
@@ -35,9 +42,7 @@ class Task(ABC):
     pads: dict[str, int] = {}
     aside: tuple[str, ...] = ()
 
-    def __init__(self, labels: Sequence[str] = (), max_length: int = 64) -> None:
-        if max_length < 8:
-            raise KAdapterError(f"max_length {max_length} is too short: expected at least 8 tokens")
+    def __init__(self, labels: Sequence[str] = (), max_length: MaxLength = 64) -> None:
         self.labels, self.max_length = list(labels), max_length
         self.index = {label: i for i, label in enumerate(self.labels)}
 

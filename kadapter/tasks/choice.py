@@ -1,6 +1,7 @@
 """Multiple choice: which of a question's answers fits its context (Section 4.2 and Table 3 of the paper: CosmosQA)."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -9,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter.errors import KAdapterError, unknown
+from kadapter.errors import KAdapterError
 from kadapter.scoring import metrics
 from kadapter.tasks.base import Batch, Task, by_group, pair_template
+from kadapter.values import MaxLength, OneOf, checked, value
 
-READING = ("first", "mean")  # what stands for a sequence: the vector at its first token, or the mean over all
+READING = ("first", "mean")
 ABSENT = -1  # the label of a question whose right answer is not given
 
 
@@ -32,10 +34,18 @@ class ChoiceTask(Task):
 
     name, schema = "choice", "choice"
 
-    def __init__(self, labels: Sequence[str] = (), max_length: int = 64, pooling: str = "first") -> None:
+    @checked("task option", leave_out=("labels",))
+    def __init__(
+        self,
+        labels: Sequence[str] = (),
+        max_length: MaxLength = 64,
+        pooling: Annotated[
+            str,
+            OneOf("pooling", READING),
+            value("what stands for a sequence: `first`, the vector at its first token, or `mean`, over all"),
+        ] = "first",
+    ) -> None:
         super().__init__(labels, max_length)
-        if pooling not in READING:
-            raise unknown("pooling", pooling, READING)
         self.pooling = pooling
 
     def options(self) -> dict:

@@ -2,6 +2,7 @@
 3.3)."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -10,9 +11,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter.errors import unknown
 from kadapter.scoring import metrics
 from kadapter.tasks.base import IGNORE, Batch, Task
+from kadapter.values import MaxLength, OneOf, checked, value
 
 HEADS = ("position", "biaffine")
 LOST = -1  # a word whose head was cut off: no loss, and counted wrong
@@ -30,10 +31,18 @@ class DependencyTask(Task):
     name, schema = "dependency", "dependency"
     pads = {"words": 0, "heads": IGNORE}
 
-    def __init__(self, labels: Sequence[str] = (), max_length: int = 64, head_type: str = "position") -> None:
+    @checked("task option", leave_out=("labels",))
+    def __init__(
+        self,
+        labels: Sequence[str] = (),
+        max_length: MaxLength = 64,
+        head_type: Annotated[
+            str,
+            OneOf("head_type", HEADS),
+            value("how a head is named: its `position` (the official code), or `biaffine`, over the tokens"),
+        ] = "position",
+    ) -> None:
         super().__init__(labels, max_length)
-        if head_type not in HEADS:
-            raise unknown("head_type", head_type, HEADS)
         self.head_type = head_type
 
     def options(self) -> dict:

@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch.nn.functional as F
@@ -10,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter.errors import unknown
 from kadapter.scoring import metrics
-from kadapter.tasks.base import POOLING, Batch, SpanClassifier, Task, chosen_spans, encode_marked
+from kadapter.tasks.base import Batch, Pooling, SpanClassifier, Task, chosen_spans, encode_marked
+from kadapter.values import MaxLength, OneOf, checked, value
 
 MARKERS = ("plain", "typed")
 
@@ -31,19 +32,20 @@ class RelationTask(Task):
 
     name, schema = "relation", "relation"
 
+    @checked("task option", leave_out=("labels",))
     def __init__(
         self,
         labels: Sequence[str] = (),
-        max_length: int = 64,
-        pooling: str = "marker",
-        negative: str | None = "no_relation",
-        markers: str = "plain",
+        max_length: MaxLength = 64,
+        pooling: Pooling = "marker",
+        negative: Annotated[str | None, value("the label that no score counts; null: all count")] = "no_relation",
+        markers: Annotated[
+            str,
+            OneOf("markers", MARKERS),
+            value("what stands around a mention: signs (`plain`), or its type, too"),
+        ] = "plain",
     ) -> None:
         super().__init__(labels, max_length)
-        if pooling not in POOLING:
-            raise unknown("pooling", pooling, POOLING)
-        if markers not in MARKERS:
-            raise unknown("markers", markers, MARKERS)
         self.pooling, self.negative, self.markers = pooling, negative, markers
 
     def options(self) -> dict:

@@ -4,6 +4,7 @@ the paper: SearchQA and Quasar-T)."""
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,10 +12,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter.errors import KAdapterError
 from kadapter.scoring import metrics
 from kadapter.scoring.squad import normalize_answer
 from kadapter.tasks.base import Batch, Task, by_group, pair_template
+from kadapter.values import MaxLength, checked, value
 
 NOWHERE = -1e30  # logit of a token that is in no paragraph; finite, so that two of them add up and nothing is nan
 ARTICLES = frozenset(("a", "an", "the"))
@@ -45,24 +46,19 @@ class SpanTask(Task):
     pads = {"labels": -1}
     aside = ("texts", "places", "answers")
 
+    @checked("task option", leave_out=("labels",))
     def __init__(
         self,
         labels: Sequence[str] = (),
-        max_length: int = 64,
-        max_paragraphs: int = 50,
-        stride: int = 0,
-        max_answer_tokens: int = 16,
-        candidates: int = 5,
+        max_length: MaxLength = 64,
+        max_paragraphs: Annotated[int, value("paragraphs read for a question, the first ones", 1, 10_000)] = 50,
+        stride: Annotated[
+            int, value("tokens between the starts of a paragraph's windows; 0: one window", 0, 16_384)
+        ] = 0,
+        max_answer_tokens: Annotated[int, value("longest answer in sub-word tokens", 1, 16_384)] = 16,
+        candidates: Annotated[int, value("best spans kept of each paragraph", 1, 1_000)] = 5,
     ) -> None:
         super().__init__(labels, max_length)
-        for name, value, least in (
-            ("max_paragraphs", max_paragraphs, 1),
-            ("stride", stride, 0),
-            ("max_answer_tokens", max_answer_tokens, 1),
-            ("candidates", candidates, 1),
-        ):
-            if value < least:
-                raise KAdapterError(f"task span: {name} is {value}; expected at least {least}")
         self.max_paragraphs, self.stride = max_paragraphs, stride
         self.max_answer_tokens, self.candidates = max_answer_tokens, candidates
 

@@ -1,6 +1,7 @@
 """Entity typing: which types a marked mention has, several at a time (Section 4.1: OpenEntity and FIGER)."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch.nn.functional as F
@@ -8,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter.errors import unknown
 from kadapter.scoring import metrics
-from kadapter.tasks.base import POOLING, Batch, SpanClassifier, Task, chosen_spans, encode_marked
+from kadapter.tasks.base import Batch, Pooling, SpanClassifier, Task, chosen_spans, encode_marked
+from kadapter.values import MaxLength, OneOf, checked, value
 
 SCORERS = ("multilabel", "figer")
 
@@ -26,14 +27,19 @@ class TypingTask(Task):
 
     name, schema = "typing", "typing"
 
+    @checked("task option", leave_out=("labels",))
     def __init__(
-        self, labels: Sequence[str] = (), max_length: int = 64, pooling: str = "marker", scorer: str = "multilabel"
+        self,
+        labels: Sequence[str] = (),
+        max_length: MaxLength = 64,
+        pooling: Pooling = "marker",
+        scorer: Annotated[
+            str,
+            OneOf("scorer", SCORERS),
+            value("`multilabel` (micro F1, OpenEntity) or `figer` (accuracy, loose macro and micro F1, FIGER)"),
+        ] = "multilabel",
     ) -> None:
         super().__init__(labels, max_length)
-        if pooling not in POOLING:
-            raise unknown("pooling", pooling, POOLING)
-        if scorer not in SCORERS:
-            raise unknown("scorer", scorer, SCORERS)
         self.pooling, self.scorer = pooling, scorer
 
     def options(self) -> dict:

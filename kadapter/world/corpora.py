@@ -3,13 +3,14 @@
 import random
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Annotated
 
 from datasets import Dataset
 
-from kadapter.errors import KAdapterError
 from kadapter.formats.schemas import DEPENDENCY, RELATION, TYPING
+from kadapter.values import Seed, checked, value
 from kadapter.world.dated import DATED, DATED_LEXICON, LABELS, MONTHS, NO_RELATION
-from kadapter.world.facts import PROPERTIES, TYPES, Entity, Fact, make_entities, make_facts
+from kadapter.world.facts import PROPERTIES, SMALLEST, TYPES, Entity, Fact, make_entities, make_facts
 from kadapter.world.grammar import expand, name_fragment, parse
 from kadapter.world.sentences import PLAIN, RICH, about, characters, cycle, neutral, relation_row, statement
 from kadapter.world.templates import PAIR
@@ -55,20 +56,18 @@ class World:
     treebank, the typing sentences and the ambiguous relation sentences have the same contexts for every type.
     """
 
+    @checked("world parameter")
     def __init__(
         self,
-        seed: int = 0,
-        entities: int = 1000,
+        seed: Annotated[Seed, value("of everything in it")] = 0,
+        entities: Annotated[int, value("in it, each of 12 types equally often", SMALLEST, 1_000_000)] = 1000,
         *,
-        facts_per_entity: int = 6,
-        sentences_per_fact: int = 1,
-        stated: float = 0.15,
+        facts_per_entity: Annotated[int, value("facts of which each entity is the subject", 1, 100)] = 6,
+        sentences_per_fact: Annotated[int, value("training sentences of the factual corpus per fact", 1, 100)] = 1,
+        stated: Annotated[
+            float, value("share of those that state the relation; the others only mention both entities", 0, 1)
+        ] = 0.15,
     ) -> None:
-        for name, value in (("facts_per_entity", facts_per_entity), ("sentences_per_fact", sentences_per_fact)):
-            if value < 1:
-                raise KAdapterError(f"world parameter {name} is {value}: at least 1 is needed")
-        if not 0 <= stated <= 1:
-            raise KAdapterError(f"world parameter stated is {stated}: a share from 0 to 1 is needed")
         self.seed = seed
         self.sentences_per_fact = sentences_per_fact
         self.stated = stated

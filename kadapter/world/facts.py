@@ -5,7 +5,6 @@ import random
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kadapter.errors import KAdapterError
 from kadapter.world.names import make_names
 
 TYPES = (
@@ -97,8 +96,6 @@ def make_entities(seed: int, count: int) -> list[Entity]:
 
     Each type is divided 50/15/35 into downstream train, dev and test by a hash of the id.
     """
-    if count < SMALLEST:
-        raise KAdapterError(f"a world of {count} entities is too small: at least {SMALLEST} are needed")
     rng = random.Random(f"{seed}/entities")
     types = [TYPES[index % len(TYPES)] for index in range(count)]
     rng.shuffle(types)

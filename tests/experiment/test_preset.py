@@ -1,7 +1,8 @@
 """Presets: the ones that come along are whole, every mistake is one sentence, and the sizes are those of the paper."""
 
 import inspect
-from dataclasses import fields
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from kadapter import catalog
 from kadapter.errors import KAdapterError
-from kadapter.experiment import preset, preset_check
+from kadapter.experiment import preset
+from kadapter.experiment.preset_values import SPLITS
+from kadapter.model.fusion import Fusion
 
 
 @pytest.mark.parametrize("name", preset.names())
@@ -62,17 +65,24 @@ def test_the_two_of_wang2021_differ_where_paper_and_scripts_differ():
         assert (tuned["tacred"]["batch_size"], tuned["tacred"]["learning_rate"]) == (4 * 8, 1e-5)
 
 
-def test_the_tables_are_those_of_the_modules():
-    """preset_check repeats a few names so that a misspelt key is refused without importing torch."""
-    from kadapter.model.adapter import AdapterConfig
-    from kadapter.model.fusion import FUSIONS
+def test_the_names_are_those_of_the_modules():
+    """Presets are checked without torch: the catalog holds the names of what needs it."""
     from kadapter.model.knowledge_model import REGIMES
-    from kadapter.training.fit import Settings
 
-    assert ["hidden_size", *preset_check.ADAPTER] == [f.name for f in fields(AdapterConfig)]
-    assert {"regime", "seed", *preset_check.TRAINING} == {"max_length", *(f.name for f in fields(Settings))}
-    assert set(preset_check.FUSIONS) == set(FUSIONS)
-    assert {"adapter", *preset_check.REGIMES} == set(REGIMES)
+    assert {"adapter", *catalog.REGIMES} == set(REGIMES)
+    with pytest.raises(KAdapterError, match="unknown fusion 'sum': known: add, concat, project"):
+        Fusion("sum", 4, 1)
+
+
+def test_a_misspelt_key_is_refused_without_torch():
+    code = (
+        "import sys; from kadapter.experiment import preset\n"
+        "try: preset.load('embedded', ['tasks.typing.training.frozen.epoch=1'])\n"
+        "except ValueError as error: print(error)\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "unknown tasks.typing.training.frozen key 'epoch': did you mean 'epochs'?" in told
 
 
 @pytest.mark.parametrize(
@@ -85,7 +95,7 @@ def test_the_tables_are_those_of_the_modules():
         ("tasks.typing.training.frozen.epoch=1", "unknown tasks.typing.training.frozen key 'epoch'"),
         ("tasks.typing.training.epochs=1", r"for all regimes and for frozen: set .*training\.frozen\.epochs alone"),
         ("tasks.typing.training.batch_size=many", r"training\.batch_size: found 'many'; expected a whole"),
-        ("tasks.typing.training.bf16=3", "bf16: found 3; expected yes or no or text"),
+        ("tasks.typing.training.bf16=3", "bf16: found 3; expected yes or no or 'auto'"),
         ("tasks.typing.task=typin", "unknown task 'typin': did you mean 'typing'"),
         ("tasks.typing.regimes=[frosen]", "unknown regime 'frosen': did you mean 'frozen'"),
         ("tasks.typing.dataset=world_typin", "unknown dataset 'world_typin': did you mean 'world_typing'"),
@@ -101,7 +111,7 @@ def test_the_tables_are_those_of_the_modules():
         ("models=[F+Q]", r"unknown adapter in model 'F\+Q': 'Q'"),
         ("models=[bakbone]", "unknown model 'bakbone': did you mean 'backbone'"),
         ("models=[F+F]", r"'F\+F' plugs an adapter in twice"),
-        ("models=[]", r"models: found \[\]; expected at least one"),
+        ("models=[]", r"models: found \[\]; expected a list of at least 1"),
         ("seeds=[0,0]", "expected at least one, none twice"),
         ("seeds=0", "seeds: found 0; expected a list"),
         ("seeds=[0", "--set seeds=.* no YAML"),
@@ -115,12 +125,67 @@ def test_the_tables_are_those_of_the_modules():
         ("datasets.world_typing.split={from: a, by: word, parts: {train: 1.0}}", "unknown split.by 'word'"),
         ("datasets.world_typing.labels=some", "unknown labels 'some'"),
         ("backbone=[1]", r"backbone: found \[1\]; expected text"),
+        ("name=../../evil", "name: found '../../evil'; expected a name of at most 100 letters, digits"),
+        ("name=/tmp/evil", "name: found '/tmp/evil'; expected a name"),
+        ("name=.", "name: found '.'; expected a name"),
+        (f"name={'x' * 300}", "name: found 'xxxx.*; expected a name of at most 100 letters"),
+        (f"knowledge.{'x' * 300}={{}}", "is no name for a knowledge entry"),
+        ("tasks=[]", r"tasks: found \[\]; expected a list of at least 1, each text"),
+        ("tasks=[[1]]", r"tasks\[0\]: found \[1\]; expected text"),
+        ("tasks={}", r"tasks: found \{\}; expected a mapping of at least 1"),
+        ("tasks.typing.regimes=[]", r"tasks.typing.regimes: found \[\]; expected a list of at least 1, each one of"),
+        ("tasks.typing.regimes=[frozen, frozen]", "regimes: .* expected at least one, none twice"),
+        ("tasks.typing.models={paper: []}", r"tasks.typing.models.paper: found \[\]; expected a list of at least 1"),
+        ("tasks.typing.models={papre: [F]}", "unknown regime 'papre': did you mean 'paper'"),
+        ("seeds=[9223372036854775808]", r"seeds\[0\]: found 9223372036854775808; expected a whole number from 0 to"),
+        ("seeds=[-1]", r"seeds\[0\]: found -1; expected a whole number from 0 to"),
+        ("seeds=[true]", r"seeds\[0\]: found True; expected a whole number"),
+        ("seeds=[[0]]", r"seeds\[0\]: found \[0\]; expected a whole number"),
+        ("knowledge.F.seed=-1", "knowledge.F.seed: found -1; expected a whole number from 0"),
+        ("knowledge.F.adapter.heads=0", "knowledge.F.adapter.heads: found 0; expected a whole number from 1 to 1,024"),
+        ("knowledge.F.adapter.width=-64", "knowledge.F.adapter.width: found -64; expected a whole number from 1"),
+        ("knowledge.F.adapter.width=0", "knowledge.F.adapter.width: found 0; expected"),
+        ("knowledge.F.adapter.width=1e9", "knowledge.F.adapter.width: found 1000000000.0; expected a whole number"),
+        ("knowledge.F.adapter.layers=-1", "knowledge.F.adapter.layers: found -1; expected a whole number from 1"),
+        ("knowledge.F.adapter.layers=10000000", "knowledge.F.adapter.layers: found 10000000; expected .* to 128"),
+        ("knowledge.F.adapter.dropout=2", "knowledge.F.adapter.dropout: found 2; expected a number from 0 to below 1"),
+        ("knowledge.F.adapter.dropout=.nan", "knowledge.F.adapter.dropout: found nan; expected a number"),
+        ("knowledge.F.adapter.plug_layers=[true]", r"adapter.plug_layers\[0\]: found True; expected a whole number"),
+        ("knowledge.F.adapter.plug_layers=[]", r"adapter.plug_layers: found \[\]; expected a list of at least 1"),
+        ("knowledge.F.adapter.combine=sum", "knowledge.F.adapter.combine: unknown combine 'sum'"),
+        ("knowledge.F.adapter.hidden_size=384", "unknown knowledge.F.adapter key 'hidden_size'"),
+        ("knowledge.F.adapter={width: 10, heads: 4}", "knowledge.F.adapter: adapter width 10 is not a multiple"),
+        ("knowledge.F.adapter.plug_layers=[3, 1]", r"knowledge.F.adapter: plug_layers \[3, 1\]: expected .* ascending"),
+        ("knowledge.F.training.batch_tokens=-7", "training.batch_tokens: found -7; expected a whole number from 0"),
+        ("knowledge.F.training.weight_decay=-5", "training.weight_decay: found -5; expected a number from 0 to 1"),
+        ("knowledge.F.training.head_rate=-1", "training.head_rate: found -1; expected a number above 0"),
+        ("knowledge.F.training.warmup_ratio=-1", "training.warmup_ratio: found -1; expected a number from 0 to 1"),
+        ("knowledge.F.training.max_length=100000", "training.max_length: found 100000; expected .* from 8 to 16,384"),
+        ("knowledge.F.training.max_length=-1", "training.max_length: found -1; expected a whole number from 8"),
+        ("knowledge.F.training.regime=full", "unknown knowledge.F.training key 'regime'"),
+        ("tasks.typing.training.frozen.epochs=0", "training.frozen.epochs: found 0; expected a whole number from 1"),
+        ("tasks.typing.training.frozen.learning_rate=.inf", "frozen.learning_rate: found inf; expected a number above"),
+        ("tasks.typing.task_options={poolling: mean}", "unknown tasks.typing.task_options key 'poolling': did you"),
+        ("tasks.typing.task_options={pooling: men}", "tasks.typing.task_options.pooling: unknown pooling 'men'"),
+        ("tasks.typing.task_options={labels: [a]}", "unknown tasks.typing.task_options key 'labels'"),
+        ("knowledge.F.task_options={negative: 3}", "knowledge.F.task_options.negative: found 3; expected text"),
+        ("data.world.stated=.nan", "data.world.stated: found nan; expected a number from 0 to 1"),
+        ("data.world.entities=1000000000000", "data.world.entities: found 1000000000000; expected a whole number from"),
+        ("data.world.entities=2.5", "data.world.entities: found 2.5; expected a whole number"),
+        ("data.world=[]", r"data.world: found \[\]; expected a mapping"),
+        ("datasets.world_typing=3", "datasets.world_typing: found 3; expected a mapping"),
+        ("datasets.world_typing.split=null", "datasets.world_typing.split: found None; expected a mapping"),
+        ("datasets.world_typing.train=[]", r"train: found \[\]; expected text or a list of at least 1, each text"),
+        ("datasets.world_typing.split={from: a, by: sentence, parts: {trian: 1.0}}", "unknown part of a split 'trian'"),
+        ("brief.tasks=[]", r"brief.tasks: found \[\]; expected a list of at least 1"),
+        (f"seeds={'[' * 5000}", "values stand too deep|no YAML"),
+        ("about=2001-01-01", r"about: found datetime.date\(2001, 1, 1\); expected text"),
     ],
 )
 def test_a_mistake_is_one_sentence(override, message):
     with pytest.raises(KAdapterError, match=message) as error:
         preset.load("embedded", [override])
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
 
 
 def test_overrides_set_single_values():
@@ -164,6 +229,28 @@ def test_files_of_the_users(tmp_path):
         preset.load(str(tmp_path / "other.yaml"))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name: \xff\xfe", "cannot be read: 'utf-8' codec can't decode"),
+        (b"name: &a [*a]", "an anchor holds itself"),
+        (b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
+            b"%c: &%c [%s]\n" % (96 + i, 96 + i, b", ".join([b"*%c" % (95 + i)] * 10)) for i in range(2, 11)
+        ), "found more than 100,000 values, its anchors put in"),
+        (b"name: " + b"[" * 5000, "stand too deep in each other|no YAML"),
+        (b"!!python/object/apply:os.system [touch evil]", "no YAML: could not determine a constructor"),
+    ],
+)  # fmt: skip
+def test_a_hostile_file_is_refused_in_one_sentence(tmp_path, content, message):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    with pytest.raises(KAdapterError, match=message) as error:
+        preset.load(str(tmp_path / "mine.yaml"))
+    assert "\n" not in str(error.value)
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(KAdapterError, match="folder.yaml' cannot be read: .*Is a directory"):
+        preset.read(str(tmp_path / "folder.yaml"))
+
+
 def test_data_files_are_found_or_named(tmp_path, monkeypatch):
     monkeypatch.delenv("KADAPTER_DATA", raising=False)
     loaded = preset.load("wang2021_kadapter_roberta_large")
@@ -184,7 +271,7 @@ def test_data_files_are_found_or_named(tmp_path, monkeypatch):
     corpora = tmp_path / "corpora"
     names = {"trex_rc": "trex-rc", "treebank": "treebank", "open_entity": "OpenEntity", "tacred": "TACRED"}
     for name, folder in names.items():
-        for split in preset_check.SPLITS:
+        for split in SPLITS:
             suffix = "conllu" if name == "treebank" else "json"
             file = corpora / folder / f"{split}.{suffix}"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -266,7 +353,7 @@ def test_optional_datasets_may_be_missing(tmp_path):
 def test_what_is_wrong_with_multitask_and_brief(tmp_path):
     for override, message in (
         ("multitask.knowledge=[F, G]", "unknown knowledge entry 'G'"),
-        ("multitask.knowledge=[]", "expected at least one, none twice"),
+        ("multitask.knowledge=[]", r"multitask.knowledge: found \[\]; expected a list of at least 1"),
         ("multitask={}", "'multitask' is trained as the section multitask says, and there is none"),
         ("brief.tasks=[relaton]", "unknown task 'relaton': did you mean 'relation'"),
         ("brief.models=[X]", "unknown model 'X'"),

@@ -172,7 +172,10 @@ def test_cases_of_different_tasks_are_not_compared(adapter, data, tiny_folder, r
         ({"dataset": "world_typin"}, "unknown dataset 'world_typin': did you mean 'world_typing'"),
         ({"training": {"epoch": 1}}, "unknown training setting 'epoch': did you mean 'epochs'"),
         ({"fusion": "sum"}, "unknown fusion 'sum'"),
-        ({"seeds": []}, "seeds: expected at least one"),
+        ({"seeds": []}, r"seeds: found \[\]; expected a list of at least 1, each a whole number"),
+        ({"seeds": [2**63]}, r"seeds\[0\]: found 9223372036854775808; expected a whole number"),
+        ({"training": {"max_length": 1024}}, "max_length 1024 is longer than the 128 positions that"),
+        ({"training": {"max_length": 100_000}}, "max_length: found 100000; expected a whole number from 8 to 16,384"),
         ({"adapters": {"F": "nowhere"}}, "nowhere holds no adapter_config.json"),
     ],
 )

@@ -283,7 +283,7 @@ def test_the_worlds_questions_are_learned_with_and_without_a_store(tiny_folder, 
 
 
 def test_bad_options_are_refused():
-    with pytest.raises(KAdapterError, match="task span: stride is -1; expected at least 0"):
+    with pytest.raises(KAdapterError, match="option of task 'span' stride: found -1; expected a whole number from 0"):
         catalog.task("span", stride=-1)
-    with pytest.raises(KAdapterError, match="task 'span': .*its options are .*'max_paragraphs'"):
+    with pytest.raises(KAdapterError, match="unknown option of task 'span' 'paragraphs': did you mean 'max_par"):
         catalog.task("span", paragraphs=3)

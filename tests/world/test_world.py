@@ -78,13 +78,21 @@ def test_sizes(corpora):
     }  # fmt: skip
 
 
-def test_a_wrong_world_is_refused():
-    with pytest.raises(KAdapterError, match="a world of 20 entities is too small: at least 48 are needed"):
-        World(entities=20)
-    with pytest.raises(KAdapterError, match="stated is 1.5"):
-        World(entities=60, stated=1.5)
-    with pytest.raises(KAdapterError, match="sentences_per_fact is 0"):
-        World(entities=60, sentences_per_fact=0)
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"entities": 20}, "entities: found 20; expected a whole number from 48 to 1,000,000"),
+        ({"entities": float("nan")}, "entities: found nan; expected a whole number"),
+        ({"stated": 1.5}, "stated: found 1.5; expected a number from 0 to 1"),
+        ({"stated": float("nan")}, "stated: found nan; expected a number from 0 to 1"),
+        ({"sentences_per_fact": 0}, "sentences_per_fact: found 0; expected a whole number from 1 to 100"),
+        ({"facts_per_entity": 10**9}, "facts_per_entity: found 1000000000; expected a whole number from 1 to 100"),
+        ({"seed": -1}, "seed: found -1; expected a whole number from 0"),
+    ],
+)
+def test_a_wrong_world_is_refused(knobs, message):
+    with pytest.raises(KAdapterError, match=f"world parameter {message}"):
+        World(**{"entities": 60, **knobs})
 
 
 # --- trees -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,141 @@
+"""What may stand in a preset: every key with the type, range, default and meaning of its value. `preset_check` says
+what must agree with what."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from kadapter import catalog
+from kadapter.model.config import AdapterConfig
+from kadapter.training.settings import Settings
+from kadapter.values import Like, MaxLength, Name, OneOf, Seed, Values, Words, extended, of, value
+
+SPLITS = ("train", "dev", "test")
+
+Files = str | Annotated[list[str], Field(min_length=1)]
+Fusion = Annotated[
+    str,
+    OneOf("fusion", catalog.FUSIONS),
+    value("how downstream models join the backbone's state and the adapters (kadapter.model.fusion)"),
+]
+Options = Annotated[dict[str, Any], value("options of the task, as listed below")]
+Seeds = Annotated[list[Seed], value("one fine-tuning for each", least=1)]
+Model = Annotated[
+    str, Words(f"{', '.join(catalog.ROWS)} (an adapter without knowledge), or names of adapters joined by +")
+]
+
+TRAINING = extended(of(Settings, ("regime", "seed")), max_length=(MaxLength, 64))
+Training = Annotated[dict[str, Any], Like(TRAINING)]
+TASK_TRAINING = extended(
+    TRAINING,
+    **{regime: (Annotated[Training, value(f"what differs in the regime {regime}")], {}) for regime in catalog.REGIMES},
+)
+
+
+class Cut(Values):
+    """`split`: one set of files cut into splits."""
+
+    files: Annotated[Files, value("a file or a list of files, shuffled by the seed and cut", alias="from")]
+    by: Annotated[
+        str,
+        OneOf("split.by", ("example", "sentence")),
+        value("`sentence` keeps records of the same text (context, paragraphs) in one split"),
+    ]
+    parts: Annotated[
+        dict[Annotated[str, OneOf("part of a split", SPLITS)], Annotated[float, Field(gt=0, le=1)]],
+        value("split: share, as {train: 0.8, dev: 0.2}; they sum to 1", least=1),
+    ]
+    seed: Annotated[Seed, value("of the shuffle")] = 0
+
+
+class Dataset(Values):
+    """An entry of `datasets`: files in one format."""
+
+    format: Annotated[str, OneOf("format", catalog.FORMATS), value("how they are read (kadapter.catalog.FORMATS)")]
+    path: Annotated[str, value("their folder, relative to the data folder or absolute")] = ""
+    train: Annotated[Files, value("a file or a list of files, relative to that folder")] = Field(default=None)
+    dev: Annotated[Files, value("as train")] = Field(default=None)
+    test: Annotated[Files, value("as train")] = Field(default=None)
+    split: Annotated[Cut, value("instead: files to be cut into splits")] = Field(default=None)
+    deduplicate: Annotated[bool, value("drop from train what occurs twice, or in dev or test")] = False
+    optional: Annotated[bool, value("where its files are missing, the tasks on it are left out")] = False
+    labels: Annotated[
+        str,
+        OneOf("labels", ("train", "all")),
+        value("`train` (a label that training never saw is an error) or `all` (those of all splits)"),
+    ] = "train"
+
+
+class Data(Values):
+    """`data`: the embedded corpus or a folder; without either the folder that KADAPTER_DATA names."""
+
+    world: Annotated[dict[str, Any], value("the embedded corpus, as {seed: 0, entities: 1000}")] = Field(default=None)
+    path: Annotated[str, value("a folder of files")] = Field(default=None)
+
+
+class Knowledge(Values):
+    """An entry of `knowledge`: an adapter to pre-train."""
+
+    knowledge: Annotated[str, OneOf("knowledge", catalog.KNOWLEDGE), value("its kind (kadapter.catalog.KNOWLEDGE)")]
+    dataset: Annotated[str, value("an entry of datasets, with train and dev")]
+    adapter: Annotated[
+        dict[str, Any],
+        Like(AdapterConfig, ("hidden_size",)),
+        value("sizes, as listed below; what is left out scales with the backbone"),
+    ]
+    training: Annotated[Training, value("settings, as listed below")]
+    task_options: Options = {}
+    fusion: Annotated[Fusion, value("while it is pre-trained; the preset's where it is left out")] = "concat"
+    seed: Annotated[
+        Seed, value("of this pre-training: two entries that differ in it alone show how much another one matters")
+    ] = 0
+
+
+class Task(Values):
+    """An entry of `tasks`: a downstream task."""
+
+    task: Annotated[str, OneOf("task", catalog.TASKS), value("what is asked (kadapter.catalog.TASKS)")]
+    dataset: Annotated[str, value("an entry of datasets, with train, dev and test")]
+    regimes: Annotated[list[Annotated[str, OneOf("regime", catalog.REGIMES)]], value("of fine-tuning", least=1)]
+    training: Annotated[
+        dict[str, Any],
+        Like(TASK_TRAINING),
+        value("settings, as listed below; under a regime's name what differs in that regime"),
+    ]
+    task_options: Options = {}
+    models: Annotated[
+        dict[str, Annotated[list[Model], Field(min_length=1)]],
+        value("regime: the rows that it has, where it has not all, as {paper: [backbone, F]}"),
+    ] = {}
+
+
+class Multitask(Values):
+    """`multitask`: the backbone itself trained on knowledge (Figure 1a), for the row of this name."""
+
+    knowledge: Annotated[list[str], value("names of entries of knowledge", least=1)] = Field(default=None)
+    training: Annotated[Training, value("settings, as listed below")] = Field(default=None)
+
+
+class Brief(Values):
+    """`brief`: the part that is run when nobody asks for more; `--set tasks=all` runs everything."""
+
+    tasks: Annotated[list[str], value("names of entries of tasks", least=1)] = Field(default=None)
+    models: Annotated[list[Model], value("rows", least=1)] = Field(default=None)
+
+
+class Preset(Values):
+    """The top of a preset."""
+
+    name: Annotated[Name, value("that of the file, and of the folder of its runs")]
+    about: Annotated[str, value("one sentence for `kadapter presets`")]
+    citation: Annotated[str, value("of what is reproduced")] = ""
+    backbone: Annotated[str, value("minilm, smollm2, a folder, or a Hub id", least=1)]
+    fusion: Fusion = "concat"
+    data: Annotated[Data, value("where the data is")] = Field(default={})
+    datasets: Annotated[dict[str, Dataset], value("name: files in one format")]
+    knowledge: Annotated[dict[str, Knowledge], value("name: an adapter to pre-train")] = {}
+    multitask: Annotated[Multitask, value("the row multitask")] = Field(default={})
+    tasks: Annotated[dict[str, Task], value("name: a downstream task", least=1)]
+    models: Annotated[list[Model], value("rows of the tables", least=1)] = ["backbone"]
+    seeds: Seeds = [0]
+    brief: Annotated[Brief, value("what is run when nobody asks for more")] = Field(default={})
