@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from kadapter.bench import examples, flops, lora, naive, rows
 from kadapter.bench.rows import Clock, Report
 from kadapter.model.adapter import build_adapter
 from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.training.fit import Settings, attach_store, best_device, fit, fit_together
+from kadapter.training.device import best_device, has_bf16
+from kadapter.training.fit import Settings, attach_store, fit, fit_together
 
 BATCH, NAIVE_BATCH, RATE, EPOCHS, FUSION = 32, 8, 1e-4, 5, "project"
 MODELS = 3  # in the shared pass
@@ -26,6 +28,7 @@ def measure(
     lora_steps: int = 5,
     chosen: Sequence[str] = ROWS,
     tell: Callable[[str], object] = lambda row: None,
+    matmul_seconds: float = 1.0,
 ) -> Report:
     """The rows of `kadapter bench adapter`.
 
@@ -36,12 +39,14 @@ def measure(
         naive_steps, lora_steps: steps of the two loops that are not ours.
         chosen: which rows to measure.
         tell: is called with the name of each row before it is measured.
+        matmul_seconds: how long the machine itself is measured.
     """
     if "lora" in chosen:
         lora.check()
     device = best_device()
-    report = rows.begin(name, device)
-    rate = report.machine["matmul_bf16_flops"]
+    bf16 = has_bf16(device)
+    report = rows.begin(name, device, matmul_seconds)
+    rate = report.machine["matmul_flops"]
     backbone = examples.make_backbone(name)
     config, task = examples.make_config(backbone), examples.make_task()
     encoded = examples.make_sentences(sentences, backbone.config.vocab_size)
@@ -55,7 +60,7 @@ def measure(
     forward = flops.backbone_forward(backbone, mean)
 
     def settings(**more) -> Settings:
-        return Settings(batch_size=BATCH, learning_rate=RATE, epochs=1, bf16=True, select="last", **more)
+        return Settings(batch_size=BATCH, learning_rate=RATE, epochs=1, bf16=bf16, select="last", **more)
 
     def adapter_flops(n: int, tokens: int) -> flops.Number:
         return step * tokens + head * n
@@ -74,9 +79,9 @@ def measure(
             del loop, steps
         if "lora" in chosen:
             tell("lora")
-            with backbone.in_bf16():
+            with backbone.in_bf16() if bf16 else nullcontext():
                 loop = lora.Model(backbone, task)
-                steps = lora.train(loop, encoded, min(BATCH, sentences), lora_steps, RATE, device)
+                steps = lora.train(loop, encoded, min(BATCH, sentences), lora_steps, RATE, device, bf16)
                 report.rows.append(rows.timed_loop(steps, encoded, device).row("lora"))
                 loop.backbone.unload()
             del loop, steps
@@ -107,7 +112,7 @@ def measure(
             many = Settings(**settings(store=True).to_dict() | {"epochs": EPOCHS})
             first = model().to(device)
             began = time.perf_counter()
-            stored = attach_store(first, encoded, many, True, folder / "cache")
+            stored = attach_store(first, encoded, many, bf16, folder / "cache")
             writing = time.perf_counter() - began
 
             def store(clock: Clock) -> None:

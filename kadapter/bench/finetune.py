@@ -10,20 +10,26 @@ from kadapter.bench.machine import now, peak_memory
 from kadapter.bench.rows import Clock, Report
 from kadapter.model.adapter import build_adapter
 from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.training.fit import Settings, best_device, fit
+from kadapter.training.device import best_device, has_bf16
+from kadapter.training.fit import Settings, fit
 from kadapter.training.predict import predict
 
 BATCH, RATE, EPOCHS = 32, 1e-4, 3
 REPEATS = 3
 
 
-def measure(name: str, sentences: int = 128, tell: Callable[[str], object] = lambda row: None) -> Report:
+def measure(
+    name: str,
+    sentences: int = 128,
+    tell: Callable[[str], object] = lambda row: None,
+    matmul_seconds: float = 1.0,
+) -> Report:
     """The rows of `kadapter bench finetune`: a backbone with one adapter in the regimes frozen, paper and full.
 
     `frozen` reads stored features; their writing is in its `seconds_to_first_step`.
     """
     device = best_device()
-    report = rows.begin(name, device)
+    report = rows.begin(name, device, matmul_seconds)
     backbone = examples.make_backbone(name)
     adapter, task = build_adapter(examples.make_config(backbone)), examples.make_task()
     encoded = examples.make_sentences(sentences, backbone.config.vocab_size)
@@ -46,10 +52,15 @@ def measure(name: str, sentences: int = 128, tell: Callable[[str], object] = lam
     return report
 
 
-def measure_predict(name: str, sentences: int = 128, tell: Callable[[str], object] = lambda row: None) -> Report:
+def measure_predict(
+    name: str,
+    sentences: int = 128,
+    tell: Callable[[str], object] = lambda row: None,
+    matmul_seconds: float = 1.0,
+) -> Report:
     """The rows of `kadapter bench predict`: answering with adapters F and L plugged, and with the backbone alone."""
     device = best_device()
-    report = rows.begin(name, device)
+    report = rows.begin(name, device, matmul_seconds)
     backbone = examples.make_backbone(name)
     config, task = examples.make_config(backbone), examples.make_task()
     encoded = examples.make_sentences(sentences, backbone.config.vocab_size)
@@ -57,6 +68,7 @@ def measure_predict(name: str, sentences: int = 128, tell: Callable[[str], objec
         "backbone": KnowledgeModel(backbone, task=task),
         "F+L": KnowledgeModel(backbone, adapters={n: build_adapter(config, i) for i, n in enumerate("FL")}, task=task),
     }
+    bf16 = has_bf16(device)
     fastest = dict.fromkeys(models, float("inf"))
     peaks = dict.fromkeys(models, 0)
     for repeat in range(REPEATS + 1):  # in turn, so that both meet the same machine; the first time warms up
@@ -65,7 +77,7 @@ def measure_predict(name: str, sentences: int = 128, tell: Callable[[str], objec
             model.to(device)
             with peak_memory(device) as peak:
                 start = now(device)
-                predict(model, encoded, bf16=True)
+                predict(model, encoded, bf16=bf16)
                 seconds = now(device) - start
             if repeat:
                 fastest[which], peaks[which] = min(fastest[which], seconds), max(peaks[which], peak.bytes)

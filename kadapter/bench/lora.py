@@ -1,4 +1,5 @@
-"""LoRA (Hu et al., 2022) on the same backbone, task and batches: rank 16 on the attention projections, bfloat16."""
+"""LoRA (Hu et al., 2022) on the same backbone, task and batches: rank 16 on the attention projections, in
+bfloat16 where the machine has it."""
 
 import importlib.util
 import warnings
@@ -43,8 +44,10 @@ class Model(nn.Module):
         return self.head(states.last_hidden_state, batch)
 
 
-def train(model: Model, encoded: Encoded, size: int, steps: int, rate: float, device: torch.device) -> Iterator[int]:
-    """Batches of similar length under bfloat16 autocast, fused AdamW; after each step yields its sentences."""
+def train(
+    model: Model, encoded: Encoded, size: int, steps: int, rate: float, device: torch.device, bf16: bool
+) -> Iterator[int]:
+    """Batches of similar length, under autocast where `bf16`, fused AdamW; after each step yields its sentences."""
     model.to(device).train()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0, fused=True)
@@ -53,7 +56,7 @@ def train(model: Model, encoded: Encoded, size: int, steps: int, rate: float, de
     while done < steps:
         for indices in order:
             batch = {name: t.to(device) for name, t in encoded.__getitems__(indices).items()}
-            with torch.autocast(device.type, torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 loss = model.task.loss(model(batch), batch)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)

@@ -1,4 +1,4 @@
-"""The machine as a yardstick: how fast it multiplies matrices in bfloat16, how much memory a piece of work takes."""
+"""The machine as a yardstick: how fast it multiplies matrices, how much memory a piece of work takes."""
 
 import os
 import platform
@@ -12,18 +12,25 @@ from pathlib import Path
 import psutil
 import torch
 
+from kadapter.training.device import has_bf16
 from kadapter.training.memory import give_back
 
 SIZES = {"cpu": 2048, "cuda": 8192}  # of the square matrices: as large as layers of a large model, or larger
 
 
-def matmul_rate(device: torch.device, seconds: float = 1.0) -> float:
-    """FLOP/s that a product of two square bfloat16 matrices reaches; the fastest of as many as fit in `seconds`.
+def matmul_rate(device: torch.device, seconds: float = 1.0) -> tuple[float, str]:
+    """FLOP/s that a product of two square matrices reaches in the faster precision, and which: `bfloat16` (where the
+    device has it) or `float32`.
 
-    A product of (n, n) matrices counts 2 n**3 operations.
+    A product of (n, n) matrices counts 2 n**3 operations; the fastest of as many as fit in `seconds` is taken.
     """
+    dtypes = [torch.float32, torch.bfloat16] if has_bf16(device) else [torch.float32]
+    return max((_rate(device, dtype, seconds / len(dtypes)), str(dtype).removeprefix("torch.")) for dtype in dtypes)
+
+
+def _rate(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
     n = SIZES["cuda" if device.type == "cuda" else "cpu"]
-    a, b = (torch.randn(n, n, device=device).bfloat16() for _ in range(2))
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     fastest, end = float("inf"), time.perf_counter() + seconds
     rounds = 0
     while rounds < 3 or time.perf_counter() < end:
@@ -40,15 +47,17 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def describe(device: torch.device, rate: float) -> dict:
-    """The machine in plain values: processor, threads, memory in bytes, versions and the measured rate in FLOP/s."""
+def describe(device: torch.device, rate: float, precision: str) -> dict:
+    """The machine in plain values: processor, threads, memory in bytes, versions and the measured rate in FLOP/s, with
+    the precision that it holds for."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": psutil.virtual_memory().total,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "matmul_bf16_flops": rate,
+        "matmul_flops": rate,
+        "matmul_precision": precision,
         "torch": torch.__version__,
         "system": platform.platform(),
     }

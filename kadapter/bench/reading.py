@@ -25,12 +25,17 @@ FILES = {  # format -> the world's file
 JSON_FORMATS = ("trex_rc", "tacred", "entity_typing", "fewrel", "cosmosqa")
 
 
-def measure(records: int = 100_000, entities: int = 200, tell: Callable[[str], object] = lambda row: None) -> Report:
+def measure(
+    records: int = 100_000,
+    entities: int = 200,
+    tell: Callable[[str], object] = lambda row: None,
+    matmul_seconds: float = 1.0,
+) -> Report:
     """The rows of `kadapter bench data`: records a second of each reader on one core, and how far memory rises.
 
     A row's `records_per_second` counts what the reader returns, from a file of at least `records` of them.
     """
-    report = rows.begin("none", torch.device("cpu"))
+    report = rows.begin("none", torch.device("cpu"), matmul_seconds)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tell("the world")

@@ -19,7 +19,7 @@ class Row:
         sentences_per_second, tokens_per_second: real tokens; the first step is left out.
         seconds_to_first_step: from the call to the end of the first step.
         peak_memory_bytes: of the process, without the pages of mapped files, or of the GPU's allocator.
-        matmul_share: model FLOPs a second over the machine's measured bfloat16 matrix product.
+        matmul_share: model FLOPs a second over the machine's fastest measured matrix product.
         store_bytes: size of the feature store where one is read.
     """
 
@@ -62,9 +62,9 @@ class Report:
             self.ratios[f"{one}/{other}"] = speed[one] / speed[other]
 
 
-def begin(backbone: str, device: torch.device) -> Report:
-    """An empty report; measures the machine."""
-    return Report(backbone, describe(device, matmul_rate(device)))
+def begin(backbone: str, device: torch.device, seconds: float = 1.0) -> Report:
+    """An empty report; measures the machine for so many seconds."""
+    return Report(backbone, describe(device, *matmul_rate(device, seconds)))
 
 
 class Clock(TrainerCallback):

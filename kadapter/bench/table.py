@@ -29,7 +29,8 @@ def show(report: Report, measured: Mapping[str, float], console: Console) -> Non
     where = machine["device"] if machine["device"] != "cpu" else machine["processor"]
     console.print(
         f"{where}, {machine['cores']} cores, {machine['threads']} threads, {machine['memory_bytes'] / 2**30:.0f} GiB; "
-        f"bfloat16 matrix product {machine['matmul_bf16_flops'] / 1e9:,.0f} GFLOP/s; torch {machine['torch']}"
+        f"{machine['matmul_precision']} matrix product {machine['matmul_flops'] / 1e9:,.0f} GFLOP/s; "
+        f"torch {machine['torch']}"
     )
     found = [row.to_dict() for row in report.rows]
     if any("records_per_second" in row for row in found):

@@ -20,7 +20,25 @@ features = typer.Typer(help="The frozen states kept on disk.", no_args_is_help=T
 Backbone = Annotated[
     str, typer.Option(help="minilm, smollm2, a folder, a Hub id; roberta-base and roberta-large get random weights.")
 ]
-Sentences = Annotated[int, typer.Option(min=2, help="Sentences in the training set, 35 tokens each on average.")]
+QUICK = {  # what --quick makes of each default
+    "sentences": 48,
+    "steps": 2,
+    "records": 2000,
+    "entities": 60,
+    "sizes": "50,200",
+    "matmul_seconds": 0.1,
+}
+Sentences = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="Sentences in the training set, 35 tokens each on average.",
+        show_default="512 for adapter, else 128",
+    ),
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="As little as tells the order of magnitude: seconds, not minutes.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object, nothing else.")]
 
 
@@ -52,13 +70,16 @@ def _print(report: "Report", measured: Mapping[str, float], as_json: bool) -> No
 @bench.command()
 def adapter(
     backbone: Backbone = "minilm",
-    sentences: Sentences = 512,
-    steps: Annotated[int, typer.Option(min=2, help="Steps of the loops naive and lora.")] = 5,
+    sentences: Sentences = None,
+    steps: Annotated[
+        int | None, typer.Option(min=2, help="Steps of the loops naive and lora.", show_default="5")
+    ] = None,
     rows: Annotated[str, typer.Option(help="Which rows, separated by commas.")] = "naive,lora,stream,together,store",
     quality: Annotated[
         bool, typer.Option("--quality", help="Instead: dev scores of naive and store on `embedded`, three seeds.")
     ] = False,
     data: Annotated[Path, typer.Option(help="Folder of the world for --quality.")] = Path("runs/bench/data"),
+    quick: Quick = False,
     as_json: Json = False,
 ) -> None:
     """Pre-train one adapter: the plain official-style loop, LoRA, streamed states, stored states."""
@@ -75,7 +96,9 @@ def adapter(
         typer.echo(json.dumps(scores, indent=1) if as_json else _scores(scores))
         return
     with _telling(len(chosen)) as tell:
-        report = measuring.measure(backbone, sentences, steps, steps, chosen, tell)
+        sentences, steps = sentences or _size(quick, "sentences", 512), steps or _size(quick, "steps", 5)
+        seconds = _size(quick, "matmul_seconds", 1.0)
+        report = measuring.measure(backbone, sentences, steps, steps, chosen, tell, seconds)
     _print(report, measuring.measured(report), as_json)
 
 
@@ -88,46 +111,66 @@ def _scores(scores: Mapping[str, list[float]]) -> str:
 
 
 @bench.command()
-def finetune(backbone: Backbone = "minilm", sentences: Sentences = 128, as_json: Json = False) -> None:
+def finetune(
+    backbone: Backbone = "minilm", sentences: Sentences = None, quick: Quick = False, as_json: Json = False
+) -> None:
     """Fine-tune with one adapter in the regimes frozen (from stored features), paper and full."""
     from kadapter.bench.finetune import measure
 
-    _run(lambda tell: measure(backbone, sentences, tell), 3, as_json)
+    sentences = sentences or _size(quick, "sentences", 128)
+    _run(lambda tell: measure(backbone, sentences, tell, _size(quick, "matmul_seconds", 1.0)), 3, as_json)
 
 
 @bench.command()
-def predict(backbone: Backbone = "minilm", sentences: Sentences = 128, as_json: Json = False) -> None:
+def predict(
+    backbone: Backbone = "minilm", sentences: Sentences = None, quick: Quick = False, as_json: Json = False
+) -> None:
     """Predict with adapters F and L plugged, against the backbone alone."""
     from kadapter.bench.finetune import measure_predict
 
-    _run(lambda tell: measure_predict(backbone, sentences, tell), 8, as_json)
+    sentences = sentences or _size(quick, "sentences", 128)
+    _run(lambda tell: measure_predict(backbone, sentences, tell, _size(quick, "matmul_seconds", 1.0)), 8, as_json)
 
 
 @bench.command()
 def data(
-    records: Annotated[int, typer.Option(min=1, help="At least so many in each file.")] = 100_000,
+    records: Annotated[
+        int | None, typer.Option(min=1, help="At least so many in each file.", show_default="100000")
+    ] = None,
+    quick: Quick = False,
     as_json: Json = False,
 ) -> None:
     """Read large files of the published formats on one core."""
     from kadapter.bench.reading import measure
 
-    _run(lambda tell: measure(records, tell=tell), 7, as_json)
+    sizes = records or _size(quick, "records", 100_000), _size(quick, "entities", 200)
+    _run(lambda tell: measure(*sizes, tell, _size(quick, "matmul_seconds", 1.0)), 7, as_json)
 
 
 @bench.command()
 def growth(
     backbone: Backbone = "minilm",
-    sizes: Annotated[str, typer.Option(help="Numbers of sentences, separated by commas.")] = "1000,10000,100000",
+    sizes: Annotated[
+        str | None,
+        typer.Option(help="Numbers of sentences, separated by commas.", show_default="1000,10000,100000"),
+    ] = None,
+    quick: Quick = False,
     as_json: Json = False,
 ) -> None:
     """Time and memory of pre-training against the number of sentences."""
     from kadapter.bench.growth import measure
 
+    sizes = sizes or _size(quick, "sizes", "1000,10000,100000")
     try:
         numbers = [int(size) for size in sizes.split(",")]
     except ValueError:
         raise KAdapterError(f"--sizes {sizes}: expected whole numbers separated by commas") from None
-    _run(lambda tell: measure(backbone, numbers, tell), 2 * len(numbers), as_json)
+    seconds = _size(quick, "matmul_seconds", 1.0)
+    _run(lambda tell: measure(backbone, numbers, tell, seconds), 2 * len(numbers), as_json)
+
+
+def _size(quick: bool, name: str, usual: int | float | str):
+    return QUICK[name] if quick else usual
 
 
 def _run(measure: Callable[[Callable[[str], object]], "Report"], total: int, as_json: bool) -> None:

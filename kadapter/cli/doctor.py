@@ -30,6 +30,7 @@ def checks() -> Iterator[Check]:
     yield Check("python", recent, f"{platform.python_version()} at {sys.executable} (3.11 or newer)")
     yield _packages()
     yield _torch()
+    yield _precision()
     yield _packaged("minilm")
     yield _packaged("smollm2", needed=False)
     yield _kernel()
@@ -69,6 +70,15 @@ def _torch() -> Check:
         return Check("torch", False, str(error))
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "processor only"
     return Check("torch", True, f"{torch.__version__}, {device}, {torch.get_num_threads()} threads")
+
+
+def _precision() -> Check:
+    try:
+        from kadapter.training.device import best_device, told_precision
+
+        return Check("precision", True, told_precision(best_device()))
+    except (ImportError, OSError, KAdapterError) as error:
+        return Check("precision", False, str(error))
 
 
 def _packaged(name: str, needed: bool = True) -> Check:

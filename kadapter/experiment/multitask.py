@@ -20,7 +20,8 @@ from kadapter.model.fusion import FUSIONS
 from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
 from kadapter.runs import Run
 from kadapter.training.batches import Encoded, LengthBatches, encode
-from kadapter.training.fit import Fit, best_device, computes_bf16, fit
+from kadapter.training.device import best_device
+from kadapter.training.fit import Fit, computes_bf16, fit
 from kadapter.training.predict import Predictions, predict
 
 PART = "part"  # the entry of a batch that tells whose it is

@@ -263,7 +263,8 @@ def _reason(notebook: Path, log: Path) -> str:
                 message = output["evalue"].strip().split("\n")[0]
                 ours = issubclass(getattr(errors, output["ename"], Exception), KAdapterError)
                 return message if ours and message else f"{output['ename']}: {message}"
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    printed = log.read_text(errors="replace") if log.is_file() else ""  # it may have ended before it opened one
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
     return f"the notebook's process ended before it was done ({lines[-1] if lines else 'it left no message'})"
 
 

@@ -32,7 +32,8 @@ from kadapter.scoring import slices
 from kadapter.scoring.statistics import interval
 from kadapter.tasks.base import Task
 from kadapter.training.batches import Encoded, encode
-from kadapter.training.fit import Fit, Settings, attach_store, best_device, computes_bf16, fit
+from kadapter.training.device import best_device
+from kadapter.training.fit import Fit, Settings, attach_store, computes_bf16, fit
 from kadapter.training.predict import Predictions, predict
 
 

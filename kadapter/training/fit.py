@@ -19,6 +19,7 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from kadapter.errors import KAdapterError
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.training.batches import Encoded
+from kadapter.training.device import best_device, has_bf16
 from kadapter.training.features import NoRoom, gigabytes, open_store, size_of
 from kadapter.training.memory import kept_memory
 from kadapter.training.settings import Settings
@@ -28,11 +29,6 @@ FROZEN = ("adapter", "frozen")  # regimes that leave the backbone as it is
 STORE_LIMIT = 64e9  # bytes; store="auto" streams beyond it
 
 
-def best_device() -> torch.device:
-    """Where training runs: the GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def computes_bf16(settings: Settings, device: torch.device) -> bool:
     """Whether training runs under bfloat16 autocast."""
     if settings.bf16 != "auto":
@@ -40,13 +36,6 @@ def computes_bf16(settings: Settings, device: torch.device) -> bool:
     if settings.regime == "frozen":  # a few linear layers: casting costs more than it saves
         return False
     return has_bf16(device)
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether a device multiplies matrices of bfloat16 by itself."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def attach_store(
