@@ -35,7 +35,7 @@ lab: install
 	$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb # root: in containers
 
 app: $(VENV)/.installed-test # the case study on http://127.0.0.1:8866, no code to be seen
-	$(BIN)/voila widgets/app.ipynb --Voila.ip=127.0.0.1
+	$(BIN)/python -m widgets.serve --Voila.ip=127.0.0.1
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -282,6 +282,13 @@ class KnowledgeModel(nn.Module):
 
         return adapter_folder.push(self.save_pretrained, repo, private, **{"commit_message": "Upload a model"} | commit)
 
+    def predict(self, inputs, k: int | None = 1):
+        """The top k labels of sentences with their mentions in brackets, one or several, or of a data frame or dataset,
+        as a data frame: `model.predict("[New Fabris] closed down {June 16} .")` (see `cases.pipeline.predict`)."""
+        from kadapter.cases import pipeline  # a wing above, as what saves is
+
+        return pipeline.predict(self, inputs, k)
+
     def parts(self) -> list[dict]:
         """What the model is made of: one row per part with its parameter count, whether it trains, and where it
         plugs."""

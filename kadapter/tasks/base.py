@@ -34,12 +34,14 @@ class Task(ABC):
         labels: the label list, in the order of the logits ([] where there is none).
         max_length: longest input in sub-word tokens, special tokens included.
         pads: padding value of each ragged column beside `input_ids`.
+        rule: how logits become an answer, in a sentence for people ("" where there are no labels).
         aside: the columns of `encode` that no batch holds (see `kadapter.training.batches.Encoded`).
     """
 
     name: str
     schema: str
     pads: dict[str, int] = {}
+    rule: str = ""
     aside: tuple[str, ...] = ()
 
     def __init__(self, labels: Sequence[str] = (), max_length: MaxLength = 64) -> None:

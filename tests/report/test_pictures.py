@@ -34,8 +34,8 @@ def cases_of(true, logits):
     frame = pd.DataFrame(
         {"example_id": "", "text": "t", "mentions": [[]] * len(true), "true": [[labels[t]] for t in true]}
     )
-    right = np.stack([one.argmax(-1) == true for one in logits])
-    return Cases(["backbone", "F"], labels, frame, np.stack(logits).astype(np.float32), right)
+    task = catalog.task("relation", labels=labels)
+    return Cases(task, ["backbone", "F"], frame, np.stack(logits).astype(np.float32))
 
 
 def test_confusion_is_scikit_learns():
