@@ -145,9 +145,7 @@ def contributions(
     """
     model.eval()
     own = batch(model, tokenizer, sentences)
-    states = model.backbone.hidden_states(
-        own["input_ids"], own["attention_mask"], state_indices=model.state_indices
-    )
+    states = model.backbone.hidden_states(own["input_ids"], own["attention_mask"], state_indices=model.state_indices)
     features = model.represent(states.to(model.backbone.dtype), own["attention_mask"])
     found, moves = model(features=features, **own).logits, {}
     for place, name in enumerate(model.adapter_names, start=1):  # place 0 is the backbone's last state

@@ -1,4 +1,4 @@
-"""Answers to sentences of one's own from the top level: `model.predict(...)`, and a pipeline as Hugging Face has them."""
+"""Answers to sentences of one's own from the top level: `model.predict(...)`, and a pipeline in Hugging Face's way."""
 
 import functools
 from collections.abc import Sequence
@@ -49,9 +49,9 @@ def predict(
     from kadapter.training.predict import predict as answer
 
     sentences, index = marked_sentences(inputs)
-    examples = inference.to_examples(model, sentences)  # refuses what cannot be asked
     if not sentences:
         return pd.DataFrame(columns=list(COLUMNS))
+    examples = inference.to_examples(model, sentences)  # refuses what cannot be asked
     backbone, task = model.backbone, model.task
     tokenizer = tokenizer or _tokenizer(backbone.name, backbone.revision)
     logits = np.stack(answer(model, encode(task, tokenizer, examples, progress=False)).outputs)

@@ -51,7 +51,9 @@ def project(vectors: Float[np.ndarray, "points size"], method: str = "pca") -> F
     if method not in METHODS:
         raise unknown("projection", method, METHODS)
     if len(vectors) < 3:
-        raise KAdapterError(f"{len(vectors)} cases are too few for a picture: expected at least 3; choose a wider filter")
+        raise KAdapterError(
+            f"{len(vectors)} cases are too few for a picture: expected at least 3; choose a wider filter"
+        )
     if method == "pca":
         from sklearn.decomposition import PCA
 

@@ -182,7 +182,13 @@ def test_the_dark_theme_is_readable(page):
     try:
         page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
         page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
-        for part in (".kadapter-sentence >> nth=0", ".kadapter-note >> nth=0", "td >> nth=0", "h4 >> nth=0", "select >> nth=0"):
+        for part in (
+            ".kadapter-sentence >> nth=0",
+            ".kadapter-note >> nth=0",
+            "td >> nth=0",
+            "h4 >> nth=0",
+            "select >> nth=0",
+        ):
             assert browser.contrast(widget.locator(part)) >= 4.5, part
     finally:
         page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
