@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from kadapter.errors import KAdapterError, unknown
+from kadapter.errors import KAdapterError
 from kadapter.scoring import metrics
-from kadapter.tasks.base import IGNORE, Batch, Task
+from kadapter.tasks.base import IGNORE, Batch, MaxLength, Task
 from kadapter.tasks.prompts import Prompts
+from kadapter.values import OneOf, checked, value
 
 READINGS = ("masked", "causal")
 HEADS = ("own", "new")
@@ -32,14 +34,7 @@ class ClozeTask(Task):
 
     Args:
         labels: the relations, whose scores are averaged; [] counts every fact alike.
-        reading: `masked` or `causal`, as the backbone was pre-trained.
-        language_head: the backbone's `own`, or a `new` linear layer that is trained (what the K-Adapter authors did).
-        candidates: the answer's rank is that among the whole `vocabulary` (of several pieces: the worst, each given
-            those before it, so that the first rank is greedy decoding), or among the candidates `given` in the data.
-        keep: weight of the divergence from the backbone's own predictions on plain text, in place of predicting it;
-            0 predicts it.
-        sampled: tokens drawn in each step, against which (with the answers of training and the backbone's most probable
-            tokens) the loss is computed, after `kadapter.training.recall`; 0 computes it over the vocabulary.
+        reading, language_head, candidates, keep, sampled: see their annotations.
     """
 
     name, schema, speaks = "cloze", "cloze", True
@@ -47,26 +42,47 @@ class ClozeTask(Task):
     aside = ("relation",)
     batch_tokens = 1024  # each token of plain text has as many scores as there are tokens in the vocabulary
 
+    @checked("task option", leave_out=("labels",))
     def __init__(
         self,
         labels: Sequence[str] = (),
-        max_length: int = 64,
-        reading: str = "masked",
-        language_head: str = "own",
-        candidates: str = "vocabulary",
-        keep: float = 0.0,
-        sampled: int = 0,
+        max_length: MaxLength = 64,
+        reading: Annotated[
+            str, OneOf("reading", READINGS), value("`masked` or `causal`, as the backbone was pre-trained")
+        ] = "masked",
+        language_head: Annotated[
+            str,
+            OneOf("language_head", HEADS),
+            value("the backbone's `own`, or a `new` linear layer that is trained (the K-Adapter authors for LAMA)"),
+        ] = "own",
+        candidates: Annotated[
+            str,
+            OneOf("candidates", CANDIDATES),
+            value(
+                "an answer's rank is that in the whole `vocabulary` (of several pieces: the worst, each given those "
+                "before it, so that the first rank is greedy decoding), or among the candidates `given` in the data"
+            ),
+        ] = "vocabulary",
+        keep: Annotated[
+            float,
+            value(
+                "weight of the divergence from the backbone's own predictions of plain text; 0 predicts the text "
+                "itself instead",
+                0.0,
+                1e6,
+            ),
+        ] = 0.0,
+        sampled: Annotated[
+            int,
+            value(
+                "tokens drawn in each step, against which (with the answers of training and the backbone's most "
+                "probable tokens) the loss is computed, after `kadapter.training.recall`; 0: the whole vocabulary",
+                0,
+                1_000_000,
+            ),
+        ] = 0,
     ) -> None:
         super().__init__(labels, max_length)
-        for option, value, known in (
-            ("reading", reading, READINGS),
-            ("language_head", language_head, HEADS),
-            ("candidates", candidates, CANDIDATES),
-        ):
-            if value not in known:
-                raise unknown(option, value, known)
-        if keep < 0 or sampled < 0:
-            raise KAdapterError(f"cloze: found keep {keep} and sampled {sampled}; expected 0 or more")
         self.reading, self.language_head, self.candidates = reading, language_head, candidates
         self.keep, self.sampled = keep, sampled
 
