@@ -15,13 +15,14 @@ class Fusion(nn.Module):
     """Makes (batch, tokens, width) of the last state and one output per adapter name.
 
     Kinds:
-        concat: [h ; a_1 ; ... ; a_n], width (1 + n) * hidden; no weights (the paper).
-        project: per adapter a linear layer 2 * hidden -> hidden over [h ; a_i]; with two or more, another n * hidden ->
-            hidden over all of them (the official code).
-        add: h + a_1 + ... + a_n.
-        residual: h + P_1 a_1 + ... + P_n a_n, each P a linear map without bias that is zero at the start, so that what
-            reads h can read this instead, and an untrained adapter changes nothing by a bit (for a language head that
-            is the backbone's own).
+
+    - concat: [h ; a_1 ; ... ; a_n], width (1 + n) * hidden; no weights (the paper).
+    - project: per adapter a linear layer 2 * hidden -> hidden over [h ; a_i]; with two or more, another n * hidden ->
+      hidden over all of them (the official code).
+    - add: h + a_1 + ... + a_n.
+    - residual: h + P_1 a_1 + ... + P_n a_n, each P a linear map without bias that is zero at the start, so that what
+      reads h can read this instead, and an untrained adapter changes nothing by a bit (for a language head that is the
+      backbone's own).
 
     With no adapter every kind returns the last state itself. An output of None (an adapter that is unplugged)
     counts as zeros.

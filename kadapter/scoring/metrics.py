@@ -143,7 +143,7 @@ def _label_sets(metric: Metric, predictions: Any, references: Any) -> tuple[np.n
 class Multilabel(Metric):
     """Micro precision, recall and F1 of sets of labels. OpenEntity in Table 2.
 
-    precision = sum |P & G| / sum |P|, recall = sum |P & G| / sum |G| over the examples' predicted sets P and gold
+    precision = `sum |P & G| / sum |P|`, recall = `sum |P & G| / sum |G|` over the examples' predicted sets P and gold
     sets G (the "loose micro" of Ling and Weld, 2012). `predictions` and `references` are (n, labels), 0 or 1.
     """
 
@@ -166,8 +166,8 @@ class Figer(Metric):
 
     After Ling and Weld (2012), for predicted sets P_e and gold sets G_e of the mentions e:
     strict accuracy = share of mentions with P_e = G_e;
-    loose macro: precision = mean of |P_e & G_e| / |P_e| over mentions with a prediction,
-    recall = mean of |P_e & G_e| / |G_e| over mentions with a gold type;
+    loose macro: precision = mean of `|P_e & G_e| / |P_e|` over mentions with a prediction,
+    recall = mean of `|P_e & G_e| / |G_e|` over mentions with a gold type;
     loose micro: as `Multilabel`. Each F1 is the harmonic mean of its precision and recall.
     Where every mention has a prediction (the paper's rule: logit > 0 or arg-max) and a gold type, this is also what
     the ERNIE scorer computes, which divides by all mentions.

@@ -7,14 +7,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from kadapter import catalog
 from kadapter.cases.cases import Cases
 from kadapter.drawing import static
-from kadapter.model.adapter import build_adapter
-from kadapter.model.backbone import Backbone
-from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.report import pictures
-from tests import tiny
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -64,15 +59,3 @@ def test_attachment_by_hand():
     assert (table["ci_low"] <= table["uas"]).all() and (table["uas"] <= table["ci_high"]).all()
     drawing = static.draw(pictures.uas_by_length({"L": table.reset_index()}))
     assert {"root", "1", "2", "L"} <= set(texts(drawing))
-
-
-def test_plug_layers_are_those_of_the_model(tiny_folder):
-    model = KnowledgeModel(Backbone(str(tiny_folder)))
-    model.plug("F", build_adapter(tiny.sizes())).plug("L", build_adapter(tiny.sizes(plug_layers=[1, 4])))
-    figure = pictures.plug_layers(model)
-    squares = [t for t in figure.data if t.marker.symbol == "square" and "adapter" in (t.hovertext or [""])[0]]
-    assert [list(t.x) for t in squares] == [[0, 2, 3], [1, 4]]
-    assert {"h0", "h4", "fusion", "adapter L"} <= set(texts(static.draw(figure)))
-    model.set_task(catalog.task("relation", labels=["a", "b"])).unplug("L")
-    figure = pictures.plug_layers(model)
-    assert {"adapter L (unplugged)", "relation"} <= set(texts(static.draw(figure)))
