@@ -161,9 +161,9 @@ def quality(data: Path, seeds: int = 3, tell: Callable[[str], object] = lambda r
     from kadapter.experiment.stages import Pretraining
 
     experiment = preset.load("embedded")
-    if not (data / "data.json").exists():
-        prepare(data, experiment["datasets"], experiment["data"])
     entry = experiment["knowledge"]["F"]
+    if not (data / "data.json").exists():
+        prepare(data, {entry["dataset"]: experiment["datasets"][entry["dataset"]]}, experiment["data"])
     training = entry["training"]
     scores: dict[str, list[float]] = {"naive": [], "store": []}
     for seed in range(seeds):

@@ -9,15 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from kadapter.data.places import datasets, find, holding, missing_companion
 from kadapter.errors import KAdapterError
 from kadapter.formats.files import chunks, lines
 
-DATASETS = Path(__file__).with_name("datasets.yaml")
 _OVERLAP = 64  # characters; more than any pattern is long
 
 
@@ -51,18 +50,12 @@ class Found:
 
     @property
     def state(self) -> str:
-        """`present`, `partly` or `missing`."""
         whole = [split.count is not None and split.count >= (split.size or 0) for split in self.splits]
         return "present" if all(whole) else "missing" if self.folder is None else "partly"
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
         return {"state": self.state, **asdict(self)}
-
-
-def datasets() -> dict[str, dict[str, Any]]:
-    """`datasets.yaml`: name -> what is known of the dataset."""
-    return yaml.safe_load(DATASETS.read_text(encoding="utf-8"))
 
 
 def folder(path: Path | None = None) -> Path:
@@ -85,16 +78,10 @@ def look(path: Path | None = None) -> list[Found]:
 
 
 def _look(root: Path, name: str, known: Mapping[str, Any]) -> Found:
-    splits: list[Split] = []
-    where = None
-    for place in known["folders"]:
-        splits = [_split(root / place, split, spec, known["format"]) for split, spec in known["splits"].items()]
-        if any(split.files for split in splits):
-            where = str(root / place)
-            break
-    else:
-        place = known["folders"][0]
-        splits = [_split(root / place, split, spec, known["format"]) for split, spec in known["splits"].items()]
+    names = [_names(each) for spec in known["splits"].values() for each in spec["files"]]
+    base = holding(root, known["folders"], names)
+    splits = [_split(base, split, spec, known["format"]) for split, spec in known["splits"].items()]
+    where = str(base) if any(split.files for split in splits) else None
     told = {key: known[key] for key in ("use", "format", "source", "url", "licence")}
     unit = known.get("unit", "examples")
     return Found(name=name, unit=unit, expected=known["folders"][0], folder=where, splits=splits, **told)
@@ -103,16 +90,12 @@ def _look(root: Path, name: str, known: Mapping[str, Any]) -> Found:
 def _split(base: Path, name: str, spec: Mapping[str, Any], format: str) -> Split:
     files: list[Path] = []
     missing: list[str] = []
-    for names in spec["files"]:
-        wanted = [names] if isinstance(names, str) else names
-        found = next(filter(None, (_matching(base, one) for one in wanted)), [])
-        files += found
+    for wanted in map(_names, spec["files"]):
+        found = find(base, wanted)
+        files += [file for file in found if file not in files]
         if not found:
             missing.append(wanted[0])
-    if format == "openqa":
-        for file in files:
-            other = file.name.removesuffix(".gz").removesuffix(".txt") + ".json"
-            missing += [] if _matching(file.parent, other) else [other]
+    missing += filter(None, (missing_companion(file, format) for file in files))
     count, problem = None, ""
     if not missing:
         try:
@@ -122,10 +105,8 @@ def _split(base: Path, name: str, spec: Mapping[str, Any], format: str) -> Split
     return Split(name, spec.get("size"), [str(file) for file in files], missing, count, problem)
 
 
-def _matching(base: Path, name: str) -> list[Path]:
-    """The files of a name, gzipped or not; a file that is there both ways is taken once."""
-    found = {path.name.removesuffix(".gz"): path for end in (".gz", "") for path in base.glob(name + end)}
-    return [found[key] for key in sorted(found) if found[key].is_file()]
+def _names(file: str | list[str]) -> list[str]:
+    return [file] if isinstance(file, str) else file
 
 
 def markdown() -> str:
@@ -135,7 +116,7 @@ def markdown() -> str:
     for name, known in datasets().items():
         splits = []
         for spec in known["splits"].values():
-            names = ", ".join(f"`{one if isinstance(one, str) else one[0]}`" for one in spec["files"])
+            names = ", ".join(f"`{_names(one)[0]}`" for one in spec["files"])
             splits.append(names + (f" ({spec['size']:,})" if "size" in spec else ""))
         files = f"`{known['folders'][0]}`: {', '.join(splits)}"
         source = f"[{known['source']}]({known['url']})"

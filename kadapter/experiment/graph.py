@@ -54,20 +54,21 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
     p = preset.present(p)
     files = preset.data_files(p)
     source = p["data"] if "world" in p["data"] else {"path": str(preset.data_folder(p))}
-    data = Stage("01_build_data.ipynb", "data", "all", {"data": source, "datasets": p["datasets"]}, files=files)
+    parameters = {"data": source, "datasets": p["datasets"], "roles": preset.roles(p), "overlap": p["overlap"]}
+    data = Stage("01_build_data.ipynb", "data", "all", parameters, files=files)
     stages = [data]
-    used = [name for name in p["knowledge"] if any(name in adapters_of(model) for model in p["models"])]
-    for name in used:
+    models = preset.all_models(p)
+    plugged = {name for model in models for name in adapters_of(model)}
+    for name in [name for name in p["knowledge"] if name in plugged]:
         entry = p["knowledge"][name]
         keys = ("dataset", "knowledge", "task_options", "adapter", "fusion", "training", "seed")
         parameters = {"name": name, "backbone": p["backbone"]} | {key: entry[key] for key in keys}
         stages.append(Stage("02_pretrain_adapter.ipynb", "pretrain", name, parameters, {"data": data.id}, (data.id,)))
-    if "multitask" in p["models"]:
+    if "multitask" in models:
         stages.append(_multitask(p, data.id))
     for name, task in p["tasks"].items():
         for regime in task["regimes"]:
-            chosen = task["models"].get(regime, p["models"])
-            rows = [_finetune(p, name, task, regime, model, data.id) for model in p["models"] if model in chosen]
+            rows = [_finetune(p, name, task, regime, model, data.id) for model in preset.models_of(p, task, regime)]
             stages += rows
             if len(rows) > 1 and task["task"] in LABELLED:
                 ids = [row.id for row in rows]

@@ -3,7 +3,7 @@ manifest, so that every later stage reads the same published formats whatever th
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ import pyarrow.compute as pc
 from datasets import Dataset, concatenate_datasets
 
 from kadapter import catalog, world
+from kadapter.data import overlap as overlaps
+from kadapter.data import places
 from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment.preset import as_list
-from kadapter.experiment.preset_values import SPLITS
+from kadapter.experiment.preset_values import OVERLAP, SPLITS
 
 MANIFEST = "data.json"
+OVERLAPS = "overlap.csv"
 EXTENSION = {
     "conllu": ".conllu",
     "opennre": ".txt",
@@ -29,77 +32,137 @@ EXTENSION = {
 }  # others are .json
 
 
-def prepare(out: Path, datasets: Mapping[str, Mapping[str, Any]], source: Mapping[str, Any]) -> dict[str, Any]:
+def prepare(
+    out: Path,
+    datasets: Mapping[str, Mapping[str, Any]],
+    source: Mapping[str, Any],
+    roles: Mapping[str, Sequence[str]] | None = None,
+    overlap: str = "remove",
+) -> dict[str, Any]:
     """Make a preset's data ready under the folder `out` and write its manifest there.
 
     Args:
         datasets: the preset's `datasets` section (see `kadapter.experiment.preset`).
         source: its `data` section: `{"world": {...}}`, or `{"path": FOLDER}`.
+        roles: which datasets adapters learn from and which they are tested on (`preset.roles`); None compares nothing.
+        overlap: `remove` what the former share with the latter's dev and test (`kadapter.data.overlap`), or `keep` it.
 
     Returns the manifest: per dataset its format, label inventory, and per split the file, number of examples and
-    SHA-256. Files are written only where splits are cut, joined or deduplicated; others are named where they lie.
+    SHA-256; and what knowledge and downstream sets share, which `overlap.csv` holds, too. Files are written only where
+    splits are cut, joined, deduplicated or lose examples; others are named where they lie.
 
-    Raises KAdapterError for what is missing, empty or broken.
+    Raises KAdapterError for what is missing, empty or broken, and for a label in dev or test that train lacks.
     """
+    if overlap not in OVERLAP:
+        raise unknown("overlap", overlap, OVERLAP)
     if "world" in source:
         root = out / "world"
         world.build(root, **(source["world"] or {}))
     else:
         root = Path(source["path"]).expanduser()
-    manifest: dict[str, Any] = {"source": dict(source), "datasets": {}}
-    for name, spec in datasets.items():
-        manifest["datasets"][name] = _prepare_one(out, name, spec, root / Path(spec.get("path", "")).expanduser())
-    text = json.dumps(manifest, indent=1)
-    (out / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    read = {name: _read(name, spec, root) for name, spec in datasets.items()}
+    labels = {name: _labels(name, splits, datasets[name]) for name, (splits, _) in read.items()}
+    roles = roles or {"knowledge": [], "downstream": []}
+    splits_of = {name: splits for name, (splits, _) in read.items()}
+    changed, counted = overlaps.remove(splits_of, roles["knowledge"], roles["downstream"], keep=overlap == "keep")
+    manifest: dict[str, Any] = {"source": dict(source), "datasets": {}, "overlap": {"rule": overlap, "rows": counted}}
+    for name, (splits, files) in read.items():
+        lost = changed.get(name, {})
+        entry = _entry(out, name, datasets[name]["format"], splits | lost, files | dict.fromkeys(lost))
+        manifest["datasets"][name] = entry | {"labels": labels[name]}
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    if counted:
+        _table(counted).to_csv(out / OVERLAPS, index=False)
     return manifest
 
 
-def _prepare_one(out: Path, name: str, spec: Mapping[str, Any], base: Path) -> dict[str, Any]:
+def _read(name: str, spec: Mapping[str, Any], root: Path) -> tuple[dict[str, Dataset], dict[str, Path | None]]:
+    """The splits of a dataset, and the file of each that stands in one as it is."""
     module = catalog.format_module(spec["format"])
     splits: dict[str, Dataset] = {}
     files: dict[str, Path | None] = {}
+
+    def joined(named: Sequence[str]) -> tuple[Dataset, list[Path]]:
+        base, found = places.locate(root, spec, named)
+        paths = list(dict.fromkeys(file or base / each for each, file in zip(named, found, strict=True)))
+        parts = [module.read(path) for path in paths]
+        return parts[0] if len(parts) == 1 else concatenate_datasets(parts), paths
+
     for split in SPLITS:
-        named = as_list(spec.get(split))
-        if named:
-            parts = [module.read(base / file) for file in named]
-            splits[split] = parts[0] if len(parts) == 1 else concatenate_datasets(parts)
-            files[split] = base / named[0] if len(parts) == 1 else None
+        if named := as_list(spec.get(split)):
+            splits[split], paths = joined(named)
+            files[split] = paths[0] if len(paths) == 1 else None
     if "split" in spec:
-        whole = concatenate_datasets([module.read(base / file) for file in as_list(spec["split"]["from"])])
-        cut = _cut(whole, spec["split"])
+        cut = _cut(joined(as_list(spec["split"]["from"]))[0], spec["split"])
         splits |= cut
-        files |= dict.fromkeys(cut, None)
+        files |= dict.fromkeys(cut)
     if spec.get("deduplicate"):
         splits["train"] = _deduplicate(splits)
         files["train"] = None
-    entry: dict[str, Any] = {"format": spec["format"], "splits": {}}
     for split, dataset in splits.items():
         if not len(dataset):
-            raise KAdapterError(f"dataset '{name}': split {split} has no examples ({files[split] or base})")
+            where = files[split] or spec.get("split") or root
+            raise KAdapterError(f"dataset '{name}': split {split} has no examples ({where})")
+    return splits, files
+
+
+def _labels(name: str, splits: Mapping[str, Dataset], spec: Mapping[str, Any]) -> list[str]:
+    """The label inventory of a dataset. Raises KAdapterError if it is that of train, and dev or test has another
+    label."""
+    found = {split: set(label_list(dataset)) for split, dataset in splits.items()}
+    if spec.get("labels", "train") == "all":
+        return sorted(set().union(*found.values()))
+    for split, labels in found.items():
+        if unseen := sorted(labels - found["train"]):
+            more = f" and {len(unseen) - 1} more" if len(unseen) > 1 else ""
+            raise KAdapterError(
+                f"dataset '{name}': {split} has the label {unseen[0]!r}{more}, which no example of train has: give its "
+                f"head the labels of all splits with `labels: all` (--set datasets.{name}.labels=all), or more data"
+            )
+    return sorted(found["train"])
+
+
+def _entry(
+    out: Path, name: str, format: str, splits: Mapping[str, Dataset], files: Mapping[str, Path | None]
+) -> dict[str, Any]:
+    """What the manifest says of a dataset; splits without a file of their own are written."""
+    entry: dict[str, Any] = {"format": format, "splits": {}}
+    for split, dataset in splits.items():
         path = files[split]
         if path is None:
-            path = out / name / f"{split}{EXTENSION.get(spec['format'], '.json')}"
+            path = out / name / f"{split}{EXTENSION.get(format, '.json')}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            module.write(dataset, path)
+            catalog.format_module(format).write(dataset, path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         inside = path.is_relative_to(out)  # the folder is renamed when the run is whole
         place = str(path.relative_to(out)) if inside else str(path.absolute())
         entry["splits"][split] = {"file": place, "examples": len(dataset), "sha256": digest}
-    inventory = splits.values() if spec.get("labels", "train") == "all" else [splits["train"]]
-    entry["labels"] = sorted({label for dataset in inventory for label in label_list(dataset)})
     return entry
+
+
+def _table(counted: Sequence[Mapping[str, Any]]):
+    import pandas
+
+    columns = ["knowledge", "split", "downstream", "part"]
+    columns += [name for kind in overlaps.KINDS for name in (kind, f"{kind}_of_part")]
+    return pandas.DataFrame(counted, columns=[*columns, "removed"])
 
 
 def label_list(dataset: Dataset) -> list[str]:
     """The sorted distinct labels of a dataset; [] for a schema that has none."""
     if "labels" in dataset.column_names:
-        found = pc.unique(pc.list_flatten(dataset.data.column("labels"))).to_pylist()
+        found = pc.unique(pc.list_flatten(_column(dataset, "labels"))).to_pylist()
     elif "label" in dataset.column_names and dataset.features["label"].dtype == "string":
-        found = dataset.unique("label")
+        found = pc.unique(_column(dataset, "label")).to_pylist()
     else:
         found = []
     return sorted(found)
+
+
+def _column(dataset: Dataset, name: str):
+    """A column in Arrow, of the rows that were selected alone."""
+    return dataset.select_columns([name]).with_format("arrow")[:].column(name)
 
 
 def label_counts(dataset: Dataset):
@@ -109,7 +172,7 @@ def label_counts(dataset: Dataset):
 
     if not label_list(dataset):
         return pandas.DataFrame({"label": [], "examples": []})
-    column = dataset.data.column("labels" if "labels" in dataset.column_names else "label")
+    column = _column(dataset, "labels" if "labels" in dataset.column_names else "label")
     values = pc.list_flatten(column) if "labels" in dataset.column_names else column
     counts = values.to_pandas().value_counts()
     return pandas.DataFrame({"label": counts.index, "examples": counts.to_numpy()})
@@ -179,6 +242,12 @@ class Data:
     def hash(self, dataset: str) -> str:
         """SHA-256 over the hashes of the dataset's files."""
         return hashlib.sha256(json.dumps(self._entry(dataset)["splits"], sort_keys=True).encode()).hexdigest()
+
+    def overlap(self):
+        """A pandas DataFrame of what each knowledge split shares with each downstream part, and how many examples it
+        lost for it (`kadapter.data.overlap.remove`): the rows in which something is shared."""
+        found = _table(self.manifest.get("overlap", {}).get("rows", ()))
+        return found[(found[list(overlaps.KINDS)] > 0).any(axis=1)].reset_index(drop=True)
 
     def table(self):
         """A pandas DataFrame: every dataset with its format, labels and examples per split."""

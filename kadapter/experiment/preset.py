@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from kadapter import values
-from kadapter.catalog import REGIMES
+from kadapter.catalog import REGIMES, adapters_of
+from kadapter.data import places
 from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment.preset_check import ENTRIES, check
 from kadapter.experiment.preset_values import SPLITS, Brief, Knowledge, Preset, Task
@@ -101,11 +102,45 @@ def _chosen(preset: dict[str, Any], chosen: str | list[str] | None, models_set: 
     models = preset["models"]
     if chosen != "all" and not models_set:
         models = [model for model in models if model in brief.get("models", models)]
-    datasets = preset["datasets"]
+    chosen_preset = preset | {"tasks": tasks, "models": models}
     if "world" not in preset["data"]:  # files that nothing reads need not be there
-        read = {entry["dataset"] for entry in (*tasks.values(), *preset["knowledge"].values())}
-        datasets = {name: dataset for name, dataset in datasets.items() if name in read}
-    return preset | {"datasets": datasets, "tasks": tasks, "models": models}
+        used = [preset["knowledge"][name] for name in used_knowledge(chosen_preset)]
+        read = {entry["dataset"] for entry in (*tasks.values(), *used)}
+        chosen_preset["datasets"] = {name: spec for name, spec in preset["datasets"].items() if name in read}
+    return chosen_preset
+
+
+def models_of(preset: Mapping[str, Any], task: Mapping[str, Any], regime: str) -> list[str]:
+    """The model rows that a task has in a regime, in the order of the preset."""
+    return [model for model in preset["models"] if model in task["models"].get(regime, preset["models"])]
+
+
+def all_models(preset: Mapping[str, Any]) -> set[str]:
+    """The model rows of all tasks together."""
+    tasks = preset["tasks"].values()
+    return {model for task in tasks for regime in task["regimes"] for model in models_of(preset, task, regime)}
+
+
+def used_knowledge(preset: Mapping[str, Any]) -> list[str]:
+    """The knowledge entries that some row needs: plugged in, or learned by the backbone of the row multitask."""
+    models = all_models(preset)
+    used = {name for model in models for name in adapters_of(model)}
+    used |= set(preset["multitask"]["knowledge"] if "multitask" in models else ())
+    return [name for name in preset["knowledge"] if name in used]
+
+
+def roles(preset: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The datasets that adapters learn from, `knowledge`, and those that they are tested on, `downstream`.
+
+    In the embedded world both are the same whatever part of the preset is run: its data is made once.
+    """
+    sources = {entry["dataset"] for entry in preset["knowledge"].values()}
+    tested = {task["dataset"] for task in preset["tasks"].values()}
+    names = list(preset["datasets"])
+    return {
+        "knowledge": [name for name in names if name in sources],
+        "downstream": [name for name in names if name in tested or name not in sources],
+    }
 
 
 def data_folder(preset: Mapping[str, Any]) -> Path | None:
@@ -138,11 +173,13 @@ def data_files(preset: Mapping[str, Any]) -> list[Path]:
         return []
     files = []
     for name, dataset in present(preset)["datasets"].items():
-        for file in _files(folder, dataset):
-            if not file.is_file():
+        base, found = _located(folder, dataset)
+        for wanted, file in found:
+            other = wanted if file is None else places.missing_companion(file, dataset["format"])
+            if other is not None:
                 raise KAdapterError(
-                    f"dataset '{name}': there is no file {file}: put it there, or name another place with "
-                    f"--set datasets.{name}.path=FOLDER (now {_base(folder, dataset)}) or --set data.path=FOLDER"
+                    f"dataset '{name}': there is no file {base / other}: put it there, gzipped or not, or name another "
+                    f"place with --set datasets.{name}.path=FOLDER (now {base}) or --set data.path=FOLDER"
                 )
             files.append(file)
     return files
@@ -154,20 +191,19 @@ def present(preset: Mapping[str, Any]) -> dict[str, Any]:
     missing = {
         name
         for name, dataset in preset["datasets"].items()
-        if folder is not None and dataset.get("optional") and not all(f.is_file() for f in _files(folder, dataset))
+        if folder is not None and dataset.get("optional") and None in (file for _, file in _located(folder, dataset)[1])
     }
     datasets = {name: dataset for name, dataset in preset["datasets"].items() if name not in missing}
     tasks = {name: task for name, task in preset["tasks"].items() if task["dataset"] not in missing}
     return dict(preset) | {"datasets": datasets, "tasks": tasks}
 
 
-def _base(folder: Path, dataset: Mapping[str, Any]) -> Path:
-    return folder / Path(dataset.get("path", "")).expanduser()
-
-
-def _files(folder: Path, dataset: Mapping[str, Any]) -> list[Path]:
+def _located(folder: Path, dataset: Mapping[str, Any]) -> tuple[Path, list[tuple[str, Path | None]]]:
+    """The folder of a dataset, and each file that it names with its place, None where it is missing."""
     named = dataset | dataset.get("split", {})
-    return [_base(folder, dataset) / file for key in (*SPLITS, "from") for file in as_list(named.get(key))]
+    names = [file for key in (*SPLITS, "from") for file in as_list(named.get(key))]
+    base, found = places.locate(folder, dataset, names)
+    return base, list(zip(names, found, strict=True))
 
 
 def as_list(files: str | list[str] | None) -> list[str]:

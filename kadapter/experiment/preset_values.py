@@ -11,6 +11,7 @@ from kadapter.training.settings import Settings
 from kadapter.values import Like, MaxLength, Name, OneOf, Seed, Values, Words, extended, of, value
 
 SPLITS = ("train", "dev", "test")
+OVERLAP = ("remove", "keep")
 
 Files = str | Annotated[list[str], Field(min_length=1)]
 Fusion = Annotated[
@@ -132,6 +133,14 @@ class Preset(Values):
     backbone: Annotated[str, value("minilm, smollm2, a folder, or a Hub id", least=1)]
     fusion: Fusion = "concat"
     data: Annotated[Data, value("where the data is")] = Field(default={})
+    overlap: Annotated[
+        str,
+        OneOf("overlap", OVERLAP),
+        value(
+            "`remove` what adapters would learn from and dev or test of a task holds, too (kadapter.data.overlap), or "
+            "`keep` it; it is counted both ways"
+        ),
+    ] = "remove"
     datasets: Annotated[dict[str, Dataset], value("name: files in one format")]
     knowledge: Annotated[dict[str, Knowledge], value("name: an adapter to pre-train")] = {}
     multitask: Annotated[Multitask, value("the row multitask")] = Field(default={})

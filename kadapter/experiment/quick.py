@@ -38,7 +38,8 @@ def run(stage: str, progress: bool = True) -> Path:
         return folder
     left = runs.begin(folder, stage=wanted.stage, name=wanted.name, parameters={"made_from": plain})
     if wanted.stage == "data":
-        manifest = prepared.prepare(left.folder, parameters["datasets"], parameters["data"])
+        keys = ("datasets", "data", "roles", "overlap")
+        manifest = prepared.prepare(left.folder, *(parameters[key] for key in keys))
         left.finish(metrics={"datasets": len(manifest["datasets"])})
     elif wanted.stage == "pretrain":
         pretraining = Pretraining(**parameters | {"data": prepared.Data(parameters["data"])})

@@ -58,7 +58,7 @@ def toy_notebooks(folder: Path) -> Path:
     """A notebook for every stage, taking what the graph gives and leaving a run with nothing but that."""
     common = ["backbone", "data", "dataset", "fusion", "name", "out", "task_options", "training"]
     takes = {
-        "01_build_data": ("data", ["data", "datasets", "out"]),
+        "01_build_data": ("data", ["data", "datasets", "out", "overlap", "roles"]),
         "02_pretrain_adapter": ("pretrain", [*common, "adapter", "knowledge", "seed"]),
         "03_finetune": (
             "finetune",

@@ -2,22 +2,25 @@
 
 import json
 
+import pandas
 import pytest
+from datasets import Dataset
 
 from kadapter import catalog
 from kadapter.errors import KAdapterError
 from kadapter.experiment import preset
 from kadapter.experiment.prepared import Data, label_counts, label_list, prepare
-from kadapter.formats import entity_typing, trex_rc
+from kadapter.formats import entity_typing, fewrel, opennre, trex_rc
 from tests import tiny
 
-SMALL = {"world": {"seed": 3, "entities": 60}}
+SMALL = {"world": {"seed": 1, "entities": 96}}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     out = tmp_path_factory.mktemp("data")
-    prepare(out, preset.load("embedded")["datasets"], SMALL)
+    loaded = preset.load("embedded")
+    prepare(out, loaded["datasets"], SMALL, preset.roles(loaded))
     return Data(out)
 
 
@@ -34,14 +37,92 @@ def test_every_dataset_of_the_embedded_preset_is_ready(world):
 
 
 def test_the_same_world_has_the_same_hashes(world, tmp_path):
-    prepare(tmp_path, preset.load("embedded")["datasets"], SMALL)
+    prepare(tmp_path, preset.load("embedded")["datasets"], SMALL, preset.roles(preset.load("embedded")))
     again = Data(tmp_path)
     for name in world.manifest["datasets"]:
         assert again.hash(name) == world.hash(name)
     other = tmp_path / "other"
     other.mkdir()
-    prepare(other, preset.load("embedded")["datasets"], {"world": {"seed": 4, "entities": 60}})
+    prepare(other, preset.load("embedded")["datasets"], {"world": {"seed": 2, "entities": 200}})
     assert Data(other).hash("world_typing") != world.hash("world_typing")
+
+
+def test_the_knowledge_of_the_world_stays_whole(world):
+    """Its test entities are in the factual corpus on purpose, in other sentences and other facts."""
+    rows = world.manifest["overlap"]["rows"]
+    tested = [row for row in rows if row["part"] in ("dev", "test")]
+    assert {row["knowledge"] for row in tested} == {"world_factual", "world_linguistic"} and len(tested) > 20
+    factual = [row for row in tested if row["knowledge"] == "world_factual"]
+    assert {(row["text"], row["fact"], row["removed"]) for row in factual} == {(0, 0, 0)}
+    known = {row["subj_id"] for row in world.read("world_factual", "train")}
+    asked = world.read("world_typing", "test")
+    mentioned = {ent["id"] for row in asked for ent in row["ents"] if ent["start"] == row["start"]}
+    assert mentioned and mentioned <= known
+
+
+def wiki_and_fewrel(folder):
+    """FewRel's sentences with property ids, and some of them in Wiki80's manner with names of relations."""
+    texts = [("Ann", "Acme"), ("Bob", "Apex"), ("Cid", "Atlas"), ("Dan", "Argo"), ("Eve", "Ajax"), ("Fay", "Aster")]
+    rows = tiny.relations(6).to_list()
+    for row, (one, other) in zip(rows, texts, strict=True):
+        row |= {"text": f"{one} leads {other} .", "subj_end": len(one), "obj_start": len(one) + 7}
+        row |= {"obj_end": len(one) + 7 + len(other), "tokens": [one, "leads", other, "."]}
+    made = {"P169": rows, "leader": [row | {"label": "leader"} for row in rows]}
+    made = {label: Dataset.from_list([row | {"label": label} for row in part]) for label, part in made.items()}
+    folder.mkdir()
+    for name, part in (("train", [0, 1]), ("dev", [2]), ("test", [3])):
+        fewrel.write(made["P169"].select(part), folder / f"{name}.json")
+    opennre.write(made["leader"].select([0, 1, 2, 3, 4, 5]), folder / "wiki80.txt")
+    opennre.write(made["leader"].select([4, 5]), folder / "wiki80_dev.txt")
+    return {
+        "wiki80": {"format": "opennre", "train": "wiki80.txt", "dev": "wiki80_dev.txt"},
+        "fewrel": {"format": "fewrel", "train": "train.json", "dev": "dev.json", "test": "test.json"},
+    }
+
+
+def test_test_sentences_leave_the_knowledge(tmp_path):
+    """The motivating leak: FewRel's val_wiki is a part of Wiki80."""
+    specs, source = wiki_and_fewrel(tmp_path / "files"), {"path": str(tmp_path / "files")}
+    roles = {"knowledge": ["wiki80"], "downstream": ["fewrel"]}
+    found = {}
+    for rule in ("remove", "keep"):
+        out = tmp_path / rule
+        out.mkdir()
+        prepare(out, specs, source, roles, rule)
+        found[rule] = Data(out)
+    assert found["keep"].read("wiki80", "train").num_rows == 6 and found["remove"].labels("wiki80") == ["leader"]
+    assert [text[:3] for text in found["remove"].read("wiki80", "train")["text"]] == ["Ann", "Bob", "Eve", "Fay"]
+    assert found["remove"].hash("wiki80") != found["keep"].hash("wiki80")
+    assert found["remove"].hash("fewrel") == found["keep"].hash("fewrel")
+    shared = found["remove"].overlap()
+    assert list(zip(shared["part"], shared["text"], shared["text_of_part"], shared["removed"], strict=True)) == [
+        ("train", 2, 2, 0), ("dev", 1, 1, 1), ("test", 1, 1, 1),
+    ]  # fmt: skip
+    assert found["keep"].overlap()["removed"].sum() == 0 == found["keep"].overlap()["pair"].sum() - 4
+    table = pandas.read_csv(tmp_path / "remove" / "overlap.csv")
+    assert set(table["split"]) == {"train", "dev"} and table["removed"].sum() == 2
+    with pytest.raises(KAdapterError, match="unknown overlap 'drop': .*known: keep, remove"):
+        prepare(tmp_path / "keep", specs, source, roles, "drop")
+
+
+def test_a_label_that_train_lacks_is_told_at_once(tmp_path):
+    rows = tiny.relations(20)
+    few = rows.filter(lambda row: row["label"] != "leads")
+    folder = tmp_path / "files"
+    folder.mkdir()
+    trex_rc.write(few, folder / "train.json")
+    trex_rc.write(rows, folder / "test.json")
+    spec = {"format": "trex_rc", "train": "train.json", "test": "test.json"}
+    message = "dataset 'd': test has the label 'leads', which no example of train has: .*--set datasets.d.labels=all"
+    with pytest.raises(KAdapterError, match=message):
+        prepare(tmp_path, {"d": spec}, {"path": str(folder)})
+    assert prepare(tmp_path, {"d": spec | {"labels": "all"}}, {"path": str(folder)})["datasets"]["d"]["labels"] == [
+        "hates", "knows", "leads", "likes",
+    ]  # fmt: skip
+    out = tmp_path / "world"
+    out.mkdir()
+    with pytest.raises(KAdapterError, match="dataset 'world_relation': dev has the label .* and 1 more, which no "):
+        prepare(out, preset.load("embedded")["datasets"], {"world": {"seed": 3, "entities": 60}})
 
 
 def write(folder, rows, name="all.json"):

@@ -124,6 +124,7 @@ def test_a_misspelt_key_is_refused_without_torch():
         ("datasets.world_typing.split={from: a, by: sentence, parts: {train: 1.0}}", "both a file and a part of"),
         ("datasets.world_typing.split={from: a, by: word, parts: {train: 1.0}}", "unknown split.by 'word'"),
         ("datasets.world_typing.labels=some", "unknown labels 'some'"),
+        ("overlap=kep", "unknown overlap 'kep': did you mean 'keep'"),
         ("backbone=[1]", r"backbone: found \[1\]; expected text"),
         ("name=../../evil", "name: found '../../evil'; expected a name of at most 100 letters, digits"),
         ("name=/tmp/evil", "name: found '/tmp/evil'; expected a name"),
@@ -348,6 +349,31 @@ def test_optional_datasets_may_be_missing(tmp_path):
         preset.data_files(needed)
     chosen = preset.load(_reading(tmp_path), ["tasks=[one]"])  # what nothing reads need not be there
     assert preset.data_files(chosen) == [tmp_path / "a.json"] * 3
+
+
+def test_data_of_an_adapter_that_no_row_uses_is_not_asked_for(tmp_path):
+    """`models=[backbone, none, F]` does not need the treebank; multitask needs what its backbone learns."""
+    name = "wang2021_kadapter_roberta_large"
+    for models, read in (
+        ("[backbone, none, F]", {"trex_rc"}),
+        ("[backbone, none]", set()),
+        ("[L]", {"treebank"}),
+        ("[backbone, multitask]", {"trex_rc", "treebank"}),
+    ):
+        loaded = preset.load(name, [f"models={models}", "tasks=[tacred]"])
+        assert set(loaded["datasets"]) == read | {"tacred"}
+        assert preset.roles(loaded) == {
+            "knowledge": [n for n in loaded["datasets"] if n in read],
+            "downstream": ["tacred"],
+        }
+    fewer = preset.load(name, ["tasks.tacred.models={paper: [backbone, F]}", "tasks=[tacred]"])
+    assert "treebank" not in fewer["datasets"]  # the preset has a row L, and no task has
+
+
+def test_the_world_is_the_same_data_for_a_part_and_for_all():
+    brief, whole = preset.load("embedded"), preset.load("embedded", ["tasks=all", "models=[backbone]"])
+    assert preset.roles(brief) == preset.roles(whole) and brief["datasets"] == whole["datasets"]
+    assert preset.roles(brief)["knowledge"] == ["world_factual", "world_linguistic"]
 
 
 def test_what_is_wrong_with_multitask_and_brief(tmp_path):

@@ -1,0 +1,78 @@
+"""Where a data file lies: gzipped or not, under any of its published names, in any folder that its dataset goes by.
+
+`kadapter data` and the presets ask here, so that what one of them finds is there for the other, too.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DATASETS = Path(__file__).with_name("datasets.yaml")
+
+
+@cache
+def datasets() -> dict[str, dict[str, Any]]:
+    """`datasets.yaml`: name -> what is known of the dataset."""
+    return yaml.safe_load(DATASETS.read_text(encoding="utf-8"))
+
+
+def matching(base: Path, pattern: str) -> list[Path]:
+    """The files of a name (`*` stands for any text), gzipped or not; one that is there both ways is taken once."""
+    pattern = pattern.removesuffix(".gz")
+    found = {path.name.removesuffix(".gz"): path for end in (".gz", "") for path in base.glob(pattern + end)}
+    return [found[key] for key in sorted(found) if found[key].is_file()]
+
+
+def find(base: Path, names: Iterable[str]) -> list[Path]:
+    """The files of the first of `names` that is there, [] if none is."""
+    return next(filter(None, (matching(base, name) for name in names)), [])
+
+
+def holding(root: Path, folders: Sequence[str], files: Sequence[Sequence[str]]) -> Path:
+    """The first of `folders` below `root` that holds any of `files` (each given by all its names); the first of all if
+    none does."""
+    places = [root / Path(folder).expanduser() for folder in folders]
+    return next((place for place in places if any(find(place, names) for names in files)), places[0])
+
+
+def locate(root: Path, spec: Mapping[str, Any], files: Sequence[str]) -> tuple[Path, list[Path | None]]:
+    """The folder of a preset's dataset, and each of its files there, None where it is missing.
+
+    Args:
+        root: the data folder.
+        spec: `format` and `path` of the dataset.
+        files: their names as the preset has them.
+
+    A folder or file that `datasets.yaml` knows, for this format, is found by its other names, too.
+    """
+    names = [names_of(file, spec["format"]) for file in files]
+    base = holding(root, _folders(str(spec.get("path", "")), spec["format"]), names)
+    found = [find(base, each) for each in names]
+    return base, [one[0] if one else None for one in found]
+
+
+def names_of(file: str, format: str) -> list[str]:
+    """A file's name, and after it the others that `datasets.yaml` gives it."""
+    name = file.removesuffix(".gz")
+    return [name, *(other for group in _groups(format) if name in group for other in group if other != name)]
+
+
+def missing_companion(file: Path, format: str) -> str | None:
+    """The name of the other file that one of OpenQA's layout needs and that is not beside it; None if all is there."""
+    if format != "openqa":
+        return None
+    other = file.name.removesuffix(".gz").removesuffix(".txt") + ".json"
+    return None if matching(file.parent, other) else other
+
+
+def _groups(format: str) -> list[list[str]]:
+    splits = [split for known in datasets().values() if known["format"] == format for split in known["splits"].values()]
+    return [names for split in splits for names in split["files"] if isinstance(names, list)]
+
+
+def _folders(path: str, format: str) -> list[str]:
+    same = [known["folders"] for known in datasets().values() if known["format"] == format and path in known["folders"]]
+    return [path, *(other for folders in same for other in folders if other != path)]

@@ -1,0 +1,65 @@
+"""One resolver for `kadapter data` and `kadapter run`: gzipped or not, under every published name, in every folder."""
+
+import gzip
+
+import pytest
+
+from kadapter.data import listing, places
+from kadapter.errors import KAdapterError
+from kadapter.experiment import preset
+from tests.formats.test_formats import SAMPLES
+
+WIKI80 = {"format": "opennre", "path": "wiki80"}
+
+
+def put(path, text="x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("there", ["", ".gz"])
+@pytest.mark.parametrize("asked", ["", ".gz"])
+def test_gzipped_or_not_whatever_the_preset_says(tmp_path, there, asked):
+    file = put(tmp_path / "wiki80" / f"wiki80_val.txt{there}")
+    base, found = places.locate(tmp_path, WIKI80, [f"wiki80_val.txt{asked}", "other.txt"])
+    assert (base, found) == (tmp_path / "wiki80", [file, None])
+
+
+def test_upstream_names_and_other_folders(tmp_path):
+    file = put(tmp_path / "wiki80" / "train_0.1.txt")
+    draws = ["wiki80_train_0.1_b.txt.gz", "wiki80_train_0.1_a.txt.gz"]
+    assert places.locate(tmp_path, WIKI80, draws)[1] == [file, file]
+    own = put(tmp_path / "wiki80" / "wiki80_train_0.1_b.txt")  # its own name comes first
+    assert places.locate(tmp_path, WIKI80, draws)[1] == [own, file]
+    deep = put(tmp_path / "tacred" / "data" / "json" / "dev.json")
+    spec = {"format": "tacred", "path": "TACRED"}
+    assert places.locate(tmp_path, spec, ["train.json", "dev.json"]) == (deep.parent, [None, deep])
+    assert places.locate(tmp_path, spec | {"path": str(tmp_path)}, ["dev.json"])[1] == [None], "a place that was named"
+
+
+def test_what_data_lists_run_finds(tmp_path, monkeypatch):
+    """Every file that `kadapter data` finds for a dataset of the miniature is one that the preset reads, and back."""
+    text = SAMPLES["opennre"][2]
+    for name in ("train_0.1.txt", "val.txt.gz"):
+        put(tmp_path / "wiki80" / name, text)
+    monkeypatch.setenv("KADAPTER_DATA", str(tmp_path))
+    listed = next(one for one in listing.look() if one.name == "wiki80")
+    assert [len(split.files) for split in listed.splits] == [1, 1] and listed.state == "partly"
+    loaded = preset.load("miniature", ["tasks=[fewrel]", "models=[F]"])  # FewRel is optional, and not there
+    files = {file for split in listed.splits for file in split.files}
+    assert {str(file) for file in preset.data_files(loaded)} == files
+
+
+def test_one_of_a_pair_is_no_split(tmp_path, monkeypatch):
+    monkeypatch.setenv("KADAPTER_DATA", str(tmp_path))
+    base = tmp_path / "quasart"
+    for split in ("train", "dev", "test"):
+        put(base / f"{split}.txt")
+        put(base / f"{split}.json.gz")
+    name = "wang2021_kadapter_roberta_large"
+    loaded = preset.load(name, ["tasks=[quasart]", "models=[backbone]"])
+    assert preset.data_files(loaded) == [base / f"{split}.txt" for split in ("train", "dev", "test")]
+    (base / "dev.json.gz").unlink()
+    with pytest.raises(KAdapterError, match="dataset 'quasart': there is no file .*quasart/dev.json: put it there"):
+        preset.data_files(loaded)
