@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run check test lab app clean
+.PHONY: install run check test lab app docs clean
 
 install: $(VENV)/.installed
 
@@ -35,7 +35,11 @@ lab: install
 	$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb # root: in containers
 
 app: $(VENV)/.installed-test # the case study on http://127.0.0.1:8866, no code to be seen
-	$(BIN)/voila widgets/app.ipynb --Voila.ip=127.0.0.1
+	$(BIN)/python -m widgets.serve --Voila.ip=127.0.0.1
+
+docs: $(VENV)/.installed-test # the site, in docs/_build/html, every notebook executed; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf docs/_build docs/generated docs/notebooks $(VENV) build dist *.egg-info

@@ -16,6 +16,7 @@ _HOME = {
     "KnowledgeModel": "model.knowledge_model",
     "Settings": "training.settings",
     "fit": "training.fit",
+    "pipeline": "cases.pipeline",
     "predict": "training.predict",
 }
 __all__ = sorted(_HOME)

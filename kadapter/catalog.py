@@ -36,6 +36,7 @@ TASKS = {
     "typing": "kadapter.tasks.typing:TypingTask",
     "choice": "kadapter.tasks.choice:ChoiceTask",
     "span": "kadapter.tasks.span:SpanTask",
+    "cloze": "kadapter.tasks.cloze:ClozeTask",
 }
 NO_OPTIONS = ("labels", "max_length")  # of a task's constructor: what the data and the training settings say
 LABELLED = ("relation", "typing")  # tasks with a list of labels, whose logits can be compared case by case
@@ -55,7 +56,7 @@ KNOWLEDGE = {
     "linguistic": Knowledge("dependency", {"head_type": "position"}, "Section 3.3: dependency head prediction"),
 }
 
-FUSIONS = ("concat", "project", "add")  # kadapter.model.fusion says what they are
+FUSIONS = ("concat", "project", "add", "residual")  # kadapter.model.fusion says what they are
 
 REGIMES = ("frozen", "paper", "full")  # of fine-tuning, in this order in every table
 

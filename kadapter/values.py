@@ -80,6 +80,7 @@ class Like:
 
     @property
     def model(self) -> type[Values]:
+        """The pydantic model that checks these values."""
         return of(self.source, self.leave_out)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

@@ -95,8 +95,9 @@ def lab(folder: Path, settings: Path) -> Iterator[Server]:
 
 @contextmanager
 def voila(notebook: Path, settings: Path, **environment: str) -> Iterator[Server]:
-    """Voila on one notebook."""
-    with _served("voila", [str(notebook), "--no-browser"], notebook.parent, settings, **environment) as server:
+    """The app's server on one notebook."""
+    options = [str(notebook), "--no-browser"]
+    with _served("widgets.serve", options, notebook.parent, settings, **environment) as server:
         yield server
 
 
@@ -106,7 +107,7 @@ def _served(module: str, options: list[str], folder: Path, settings: Path, **env
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
-    prefix = "Voila" if module == "voila" else "ServerApp"
+    prefix = "Voila" if module == "widgets.serve" else "ServerApp"
     options += [f"--{prefix}.port={port}", f"--{prefix}.ip=127.0.0.1", f"--{prefix}.port_retries=0"]
     if module == "jupyterlab":
         options += [f"--IdentityProvider.token={token}"]

@@ -17,7 +17,7 @@ from widgets.style import plain
 
 COLUMNS = 5  # panels in one line
 LABEL, PANEL = 150, 150  # pixels
-TRUE = "✓ "  # in front of a true label
+TRUE = " (true)"  # behind a true label
 OUTLINE = 2.5  # pixels around the bar of a true label
 
 
@@ -52,8 +52,7 @@ class Bars:
                 go.Bar(
                     name=plain(each.name), orientation="h", marker={"color": colour(each.name)}, textposition="outside",
                     textfont={"size": 11}, constraintext="none",
-                    hovertemplate=f"{plain(each.panel)} · %{{customdata}}<br>{plain(each.name)}: %{{text}}"
-                    "<extra></extra>", cliponaxis=False,
+                    hovertemplate=_hover(each.panel, each.name), cliponaxis=False,
                 ),
                 row=place[0] + 1, col=place[1] + 1,
             )  # fmt: skip
@@ -82,21 +81,31 @@ class Bars:
         self.box = ipywidgets.Box([self.figure], layout={"overflow": "auto hidden"})
 
     def show(
-        self, labels: Sequence[str], true: Sequence[str], values: Mapping[Series, np.ndarray], sign: str = ""
+        self,
+        labels: Sequence[str],
+        true: Sequence[str],
+        values: Mapping[Series, np.ndarray],
+        sign: str = "",
+        titles: Mapping[str, str] | None = None,
     ) -> None:
         """Draw new values.
 
         Args:
             labels: one line each, from the top.
-            true: the labels that are true: marked with a tick and an outline.
+            true: the labels that are true: marked in words and with an outline.
             values: series -> (labels,) numbers; a series without values is empty.
             sign: "+" writes the sign of positive numbers, too.
+            titles: panel -> what stands above it now.
         """
         lines = [float(line) for line in range(len(labels))][::-1]
         low = min((float(v.min(initial=0)) for v in values.values()), default=0)
         high = max((float(v.max(initial=0)) for v in values.values()), default=0)
+        titles = titles or {}
         with self.figure.batch_update():
+            for panel, title in zip(self._panels, self.figure.select_annotations(), strict=False):
+                title.text = plain(titles.get(panel, panel))
             for trace, each in zip(self.figure.data, self._series, strict=True):
+                trace.hovertemplate = _hover(titles.get(each.panel, each.panel), each.name)
                 own = values.get(each)
                 trace.x = [None for _ in lines] if own is None else [round(float(v), 4) for v in own]
                 trace.y = lines
@@ -105,7 +114,7 @@ class Bars:
                 trace.marker.line = {"color": INK, "width": [OUTLINE * (label in true) for label in labels]}
             for axis in self.figure.select_yaxes():
                 axis.tickvals = lines
-                axis.ticktext = [f"<b>{TRUE}{plain(n)}</b>" if n in true else plain(n) for n in labels]
+                axis.ticktext = [f"<b>{plain(n)}{TRUE}</b>" if n in true else plain(n) for n in labels]
                 axis.range = [-0.6, len(labels) - 0.4]
             for axis in self.figure.select_xaxes():  # room for the numbers outside of the bars
                 room = 0.28 * (high - low or 1)
@@ -126,3 +135,7 @@ class Bars:
             return svg.draw(figure)
         except KAdapterError as problem:
             return f"<p>{escape(str(problem))}</p>"
+
+
+def _hover(panel: str, name: str) -> str:
+    return f"{plain(panel)} · %{{customdata}}<br>{plain(name)}: %{{text}}<extra></extra>"

@@ -7,14 +7,14 @@ import ipywidgets
 import numpy as np
 import traitlets
 
-from kadapter.cases.cases import ALL, KINDS, Cases
+from kadapter.cases.table import ALL, ALONE, CaseTable
 from widgets import style
 from widgets.background import safely
 
 PAGE = 20  # cases
 WORDS = {
-    "fixed": "fixed by the adapter", "broken": "broken by it", "both right": "both right", "both wrong": "both wrong",
-    ALL: "all",
+    ALONE: "right alone", "fixed": "fixed by the adapter", "broken": "broken by it", "both right": "both right",
+    "both wrong": "both wrong", ALL: "all",
 }  # fmt: skip
 ORDERS = {
     "how far the true label moved": "movement",
@@ -34,7 +34,7 @@ class CaseList(ipywidgets.VBox):
 
     case = traitlets.Int(-1)
 
-    def __init__(self, cases: Cases, model: str, against: str) -> None:
+    def __init__(self, cases: CaseTable, model: str, against: str) -> None:
         self.cases, self.found, self._page, self._quiet = cases, np.zeros(0, dtype=np.int64), 0, False
         narrow, wide = {"width": "290px"}, {"width": "380px"}
 
@@ -45,7 +45,12 @@ class CaseList(ipywidgets.VBox):
 
         self.model = pick(cases.models, model, "Model", "Whose answers the filters and the order are about")
         self.against = pick(cases.models, against, "Against", "The model that it is compared with")
-        self.kind = pick([(WORDS[k], k) for k in (*KINDS, ALL)], ALL, "Cases", "What the model did to them")
+        self.kind = pick(
+            [(words, k) for k, words in WORDS.items()],
+            ALL,
+            "Cases",
+            "What the model did to them",
+        )
         self.label = pick(
             [("any", ""), *((n, n) for n in cases.labels)], "", "True label", "Cases with this true label"
         )
@@ -59,7 +64,7 @@ class CaseList(ipywidgets.VBox):
             tooltip="How far the model puts the true label above the best other one",
         )  # fmt: skip
         self.rows = ipywidgets.Select(
-            rows=10, description="Case", tooltip="Choose a case: arrow keys move", layout={"width": "100%"}
+            rows=10, description="Case", tooltip="Choose a case: arrow keys move", layout={"width": "auto"}
         )
         self._count = ipywidgets.HTML()
         self._former = ipywidgets.Button(
@@ -84,8 +89,9 @@ class CaseList(ipywidgets.VBox):
         self._former.on_click(lambda _: self._safely(lambda: self._turn(-1)))
         self._next.on_click(lambda _: self._safely(lambda: self._turn(1)))
         self._compare()
-        if self.kind.value == ALL and cases.counts(model, against)["fixed"]:
-            self.kind.value = "fixed"
+        # what knowledge changed comes first; of two models the one that is right alone has fixed it
+        first = (ALONE, "fixed") if len(cases.models) > 2 else ("fixed",)
+        self.kind.value = next((kind for kind in first if len(cases.select(kind, model, against))), ALL)
 
     @property
     def page(self) -> np.ndarray:
@@ -100,6 +106,7 @@ class CaseList(ipywidgets.VBox):
         """New models to compare: other counts, other margins."""
         model, against = self.model.value, self.against.value
         counts = self.cases.counts(model, against) | {ALL: len(self.cases)}
+        counts[ALONE] = len(self.cases.select(ALONE, model, against))
         margins = self.cases.margins[self.cases.model(model)]
         finite = margins[np.isfinite(margins)]
         low, high = (np.floor(finite.min()), np.ceil(finite.max())) if len(finite) else (0.0, 1.0)
@@ -140,11 +147,14 @@ class CaseList(ipywidgets.VBox):
         self._choose()
 
     def _line(self, index: int) -> str:
-        """One line of the list: who was right (against, then model), how far the true label moved, the sentence."""
+        """One line of the list: who was right (against, then model), the number that orders the list (how far the true
+        label moved, or the model's margin), the sentence."""
         model, against = self.cases.model(self.model.value), self.cases.model(self.against.value)
         was, now = ("✓" if self.cases.right[m, index] else "✗" for m in (against, model))
-        moved = self.cases.true_logits[model, index] - self.cases.true_logits[against, index]
-        return f"{was}→{now} {moved:+7.2f}  {shorten(self.cases[index].marked(), 130, placeholder=' …')}"
+        number = self.cases.true_logits[model, index] - self.cases.true_logits[against, index]
+        if self.sort.value == "margin":
+            number = self.cases.margins[model, index]
+        return f"{was}→{now} {number:+7.2f}  {shorten(self.cases[index].marked(), 130, placeholder=' …')}"
 
     def _choose(self) -> None:
         if not self._quiet:

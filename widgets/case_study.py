@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import numpy as np
 from datasets import Dataset
 
 from kadapter import runs
 from kadapter.cases import inference
 from kadapter.cases.cases import Cases
+from kadapter.cases.table import Case, plugged_name
 from kadapter.errors import KAdapterError
 from kadapter.model.knowledge_model import KnowledgeModel
 from widgets import style
@@ -20,7 +20,7 @@ from widgets.adapter_switch import Plugs
 from widgets.background import Progress, Work
 from widgets.case_list import CaseList
 from widgets.export_box import ExportBox
-from widgets.live import LiveBox, Models
+from widgets.live import Answer, LiveBox, Models
 from widgets.predictions import Answers, Shown
 from widgets.static_view import StaticView
 
@@ -36,6 +36,7 @@ class CaseStudy(StaticView):
             which they answer now, in the background.
         model: whose cases; "" for `F`, or the last one.
         against: compared with; "" for `backbone`, or the first one.
+        exports: the folder that exports are written to; None: the browser downloads them.
 
     Raises KAdapterError for an unknown name of a model.
 
@@ -53,14 +54,16 @@ class CaseStudy(StaticView):
         data: Cases | Dataset,
         model: str = "",
         against: str = "",
+        exports: str | Path | None = ".",
     ) -> None:
         self.models = Models({name: _saved(source) for name, source in models.items()})
         self.work = Work(cancelled=lambda: self._say("Cancelled: the answers are those from before."))
         self._message = ipywidgets.HTML()
-        self._body = ipywidgets.VBox()
-        self._model, self._against, self.cases = model, against, None
+        self._progress = ipywidgets.VBox([self.work.box, self._message])
+        self._body = ipywidgets.VBox([self._progress])  # at first alone, then right below the sentence
+        self._model, self._against, self._exports, self.cases = model, against, exports, None
         self._wanted: dict[tuple[str, str], bool] = {}  # adapters toggled before their models were loaded
-        super().__init__([self._body, self.work.box, self._message])
+        super().__init__([self._body])
         if isinstance(data, Cases):
             self._open(data)
         else:
@@ -68,12 +71,17 @@ class CaseStudy(StaticView):
 
     @classmethod
     def from_runs(
-        cls, folders: Sequence[str | Path], seed: int | None = None, model: str = "", against: str = ""
+        cls,
+        folders: Sequence[str | Path],
+        seed: int | None = None,
+        model: str = "",
+        against: str = "",
+        exports: str | Path | None = ".",
     ) -> "CaseStudy":
         """The test examples of fine-tuning runs, with the answers that the runs kept; their models are loaded when the
         first sentence is edited. Raises KAdapterError as `Cases.from_runs` does."""
         cases = Cases.from_runs(folders, seed)
-        return cls(dict(zip(cases.models, folders, strict=True)), cases, model, against)
+        return cls(dict(zip(cases.models, folders, strict=True)), cases, model, against, exports)
 
     # --- what is shown ---
 
@@ -87,9 +95,10 @@ class CaseStudy(StaticView):
         cases.model(model), cases.model(against)  # an unknown name is refused here
         adapter_names = {name: adapter_names[name] for name in names}
         self.list = CaseList(cases, model, against)
-        self.live = LiveBox(cases, adapter_names, self._edited, self._toggled, self._fail)
-        self.answers = Answers(cases.labels, cases.independent, adapter_names)
-        self.export = ExportBox(cases.labels, cases.independent, lambda: self.shown and self.shown.case, self._k)
+        self._adapter_names = adapter_names
+        self.live = LiveBox(cases, adapter_names, self._progress, self._edited, self._judged, self._toggled, self._fail)
+        self.answers = Answers(cases.labels, cases.independent, cases.task.rule, adapter_names)
+        self.export = ExportBox(cases.labels, cases.independent, self._exported, self._k, self._exports)
         self._body.children = (
             style.heading("Cases"), self.list, style.heading("Edit the sentence, unplug an adapter"), self.live,
             self.answers, style.heading("Export"), self.export,
@@ -107,6 +116,12 @@ class CaseStudy(StaticView):
         """What is shown now; None while no case passes the filters."""
         return self.answers.shown
 
+    def _exported(self) -> Case | None:
+        """The case that is shown, with rows that say what was plugged."""
+        if self.answers.stale:
+            raise KAdapterError("the answers shown are out of date: wait for the new ones, or mend the sentence")
+        return self.shown and self.shown.named()
+
     def _k(self) -> int:
         return self.live.k.value
 
@@ -119,11 +134,15 @@ class CaseStudy(StaticView):
             return
         case = self.cases[index]
         self.live.edit(inference.write_marked(case.text, case.mentions))
-        right = {name: bool(self.cases.right[self.cases.model(name), index]) for name in self.cases.models}
         self._say("")
-        self._show(Shown(case, right, source="answers of the runs on their test set"))
+        names = {name: name for name in self.cases.models}
+        self._show(Shown(case, self._kept(index), names, source="answers of the runs on their test set"))
         if self.models.ready or not all(button.value for button in self.live.toggles.values()):
             self._ask(0.0)
+
+    def _kept(self, index: int) -> dict[str, list[str]]:
+        """Model -> what it answered to a case of the data, with all its adapters."""
+        return {name: self.cases.answer(name, index) for name in self.cases.models}
 
     def _show(self, shown: Shown | None) -> None:
         self.answers.show(shown, self._k())
@@ -149,6 +168,11 @@ class CaseStudy(StaticView):
     def _edited(self) -> None:
         if self.list.case >= 0:
             self._ask(PAUSE)
+
+    def _judged(self) -> None:
+        """Somebody said what is true of the edited sentence."""
+        if self.shown is not None and self.shown.original is not None:
+            self._show(replace(self.shown, case=replace(self.shown.case, true=self.live.truth)))
 
     def _toggled(self, model: str, adapter: str, on: bool) -> None:
         if self.models.ready:
@@ -183,6 +207,8 @@ class CaseStudy(StaticView):
         """Answer the sentence as it stands, in the background; load the models first if they are not."""
         if self.list.case < 0:
             return
+        self.answers.mark_stale(True)
+        self.changed()
         if not self.models.ready:
             self._submit(self.models.load, lambda _: (self._bind(), self._ask(0.0)), delay)
             return
@@ -193,23 +219,29 @@ class CaseStudy(StaticView):
             delay,
         )
 
-    def _answered(self, sentence: str, index: int, found: Mapping[str, tuple]) -> None:
-        case = self.cases[index]
+    def _answered(self, sentence: str, index: int, found: Mapping[str, Answer]) -> None:
+        case, original, before = self.cases[index], None, {}
         text, spans = inference.read_marked(sentence)
-        edited = sentence != inference.write_marked(case.text, case.mentions)
-        if edited:
+        if sentence != inference.write_marked(case.text, case.mentions):
+            original, before = case, self._kept(index)
             mentions = [[start, end, role] for role, (start, end) in spans.items()]
             case = replace(case, text=text, mentions=mentions, example_id=f"{case.example_id} (edited)")
-        reference = self.cases.truth[index]
-        right = {
-            name: bool((decided == reference).all() if np.ndim(decided) else reference[decided])
-            for name, (_, _, decided) in found.items()
-        }
-        case = replace(case, logits={name: found[name][0] for name in self.cases.models})
-        moves = {name: found[name][1] for name in self.cases.models if found[name][1]}
-        source = "answered now" + (", true label of the sentence in the data" if edited else "")
+            case = replace(case, true=self.live.truth)
+        self.live.ask_truth(original is not None)
+        order = self.cases.models
+        case = replace(case, logits={name: found[name].logits for name in order})
         self._say("")
-        self._show(Shown(case, right, moves, source))
+        self._show(
+            Shown(
+                case,
+                answers={name: found[name].labels for name in order},
+                names={name: plugged_name(name, self._adapter_names[name], found[name].plugged) for name in order},
+                moves={name: found[name].moves for name in order if found[name].moves},
+                source="answered now",
+                original=original,
+                before=before,
+            )
+        )
 
     def _answer_all(self, examples: Dataset, progress: Progress) -> Cases:
         self.models.load(progress)

@@ -6,18 +6,27 @@ from pathlib import Path
 from textwrap import shorten
 
 import ipywidgets
+import numpy as np
 
 from kadapter.cases import exports
-from kadapter.cases.cases import Case
+from kadapter.cases.table import Case
 from kadapter.errors import KAdapterError
 from widgets.background import safely
+from widgets.download import Download
 
 KINDS = {"LaTeX": "tex", "Markdown": "md", "CSV": "csv"}
 STEM = "cases"
 
 
 class ExportBox(ipywidgets.VBox):
-    """Collects cases as they are shown, edits and all, and writes them to a file beside the notebook.
+    """Collects cases as they are shown, edits and all, and writes them to a file.
+
+    Args:
+        labels, independent: of the cases (see `CaseTable`).
+        shown: gives the case that is shown, or None.
+        k: gives how many labels of each model are wanted.
+        folder: where files are written, beside the notebook by default; None: the browser downloads them, and nothing
+            is written on the machine that computes.
 
     Attributes:
         cases: what was added, in order.
@@ -25,10 +34,16 @@ class ExportBox(ipywidgets.VBox):
     """
 
     def __init__(
-        self, labels: Sequence[str], independent: bool, shown: Callable[[], Case | None], k: Callable[[], int]
+        self,
+        labels: Sequence[str],
+        independent: bool,
+        shown: Callable[[], Case | None],
+        k: Callable[[], int],
+        folder: str | Path | None = ".",
     ) -> None:
         self.cases: list[Case] = []
         self._labels, self._independent, self._shown, self._k = list(labels), independent, shown, k
+        self._folder, self.download = folder, Download()
         self.add = ipywidgets.Button(description="Add this case", icon="plus", tooltip="Add the case as it is shown")
         self.remove = ipywidgets.Button(description="Remove", icon="minus", tooltip="Take the marked case out again")
         self.buttons = {
@@ -36,15 +51,15 @@ class ExportBox(ipywidgets.VBox):
             for name in KINDS
         }
         self.added = ipywidgets.Select(
-            rows=4, description="Added", tooltip="Cases to be exported", layout={"width": "100%"}
+            rows=4, description="Added", tooltip="Cases to be exported", layout={"width": "auto"}
         )
         self.message = ipywidgets.HTML()
         self.text = ipywidgets.Textarea(
             description="Written", tooltip="What was written, to copy", rows=8,
-            layout={"width": "100%", "display": "none"},
+            layout={"width": "auto", "display": "none"},
         )  # fmt: skip
         buttons = ipywidgets.HBox([self.add, self.remove, *self.buttons.values()], layout={"flex_flow": "row wrap"})
-        super().__init__([buttons, self.added, self.message, self.text])
+        super().__init__([buttons, self.added, self.message, self.text, self.download])
         self.add.on_click(lambda _: self._safely(self._add))
         self.remove.on_click(lambda _: self._safely(self._remove))
         for name, button in self.buttons.items():
@@ -58,6 +73,8 @@ class ExportBox(ipywidgets.VBox):
         case = self._shown()
         if case is None:
             raise KAdapterError("no case is shown: choose one in the list first")
+        if any(_same(case, other) for other in self.cases):
+            raise KAdapterError("this case was added already, with the same answers")
         self.cases.append(case)
         self._list(len(self.cases) - 1)
         return ""
@@ -81,7 +98,18 @@ class ExportBox(ipywidgets.VBox):
             text = exports.table(self.cases, self._labels, k, self._independent)
         else:
             text = (exports.latex if name == "LaTeX" else exports.markdown)(self.cases, self._labels, k)
-        path = exports.write(text, Path.cwd(), STEM, KINDS[name])
-        self.text.value, self.text.layout.display = text, ""
         number = f"{len(self.cases)} case{'s' * (len(self.cases) != 1)}"
-        return f'<span role="status">{number} written to <code>{escape(str(path))}</code></span>'
+        if self._folder is None:
+            self.download.save(f"{STEM}.{KINDS[name]}", text)
+            done = f"{number} downloaded as <code>{STEM}.{KINDS[name]}</code>"
+        else:
+            path = exports.write(text, self._folder, STEM, KINDS[name])
+            done = f"{number} written to <code>{escape(str(path))}</code>"
+        self.text.value, self.text.layout.display = text, ""
+        return f'<span role="status">{done}</span>'
+
+
+def _same(case: Case, other: Case) -> bool:
+    """Whether two cases would be exported alike."""
+    one, two = ((c.index, c.text, c.mentions, c.true, list(c.logits)) for c in (case, other))
+    return one == two and all(np.allclose(case.logits[name], other.logits[name], atol=1e-4) for name in case.logits)

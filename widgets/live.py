@@ -1,6 +1,7 @@
 """Models that answer a sentence while it is edited, and the controls to edit it with."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import ipywidgets
 import numpy as np
 
 from kadapter.cases import inference
-from kadapter.cases.cases import Cases
+from kadapter.cases.table import NOT_ANSWERED, CaseTable, decide
 from kadapter.hub import adapter_folder
 from kadapter.hub.config_files import read_model
 from kadapter.model.backbone import load_tokenizer
@@ -16,8 +17,26 @@ from kadapter.model.knowledge_model import KnowledgeModel
 from widgets import style
 from widgets.adapter_switch import Plugs
 from widgets.background import Progress
+from widgets.predictions import share
 
 ROLES = {"subject": "[Subject]", "object": "{Object}"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model answers to one sentence.
+
+    Attributes:
+        logits: (labels,).
+        moves: adapter -> (labels,) these logits less those without it.
+        labels: the labels that are answered.
+        plugged: the adapters that were plugged.
+    """
+
+    logits: np.ndarray
+    moves: Mapping[str, np.ndarray]
+    labels: list[str]
+    plugged: tuple[str, ...]
 
 
 class Models:
@@ -74,44 +93,53 @@ class Models:
             self._tokenizers[key] = load_tokenizer(*key)
         return self._tokenizers[key]
 
-    def answer(self, sentence: str, progress: Progress) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray], Any]]:
-        """Model -> (labels,) logits of a marked sentence, how each plugged adapter moves them, and what is decided."""
+    def answer(self, sentence: str, progress: Progress) -> dict[str, "Answer"]:
+        """What each model answers to a marked sentence."""
         found = {}
         for number, name in enumerate(self._names):
             progress((number + 0.5) / len(self._names), f"asking {name}")
             model = self.loaded[name]
             with Plugs.of(model).lock:
                 logits, moves = inference.contributions(model, self.tokenizer(name), [sentence])
-            decided = np.asarray(model.task.decide(logits.numpy()))[0]
-            found[name] = (logits[0].numpy(), {adapter: move[0].numpy() for adapter, move in moves.items()}, decided)
+                plugged = tuple(model.adapters)
+            chosen = np.flatnonzero(decide(model.task, logits.numpy())[0])
+            found[name] = Answer(
+                logits[0].numpy(), {adapter: move[0].numpy() for adapter, move in moves.items()},
+                [model.task.labels[p] for p in chosen], plugged,
+            )  # fmt: skip
         return found
 
 
 class LiveBox(ipywidgets.VBox):
-    """A sentence to edit, its names to replace, adapters to toggle.
+    """A sentence to edit, its names to replace, adapters to toggle, and a true label to give to what was edited.
 
     Args:
+        below: what stands right below the sentence: messages about it.
         edited: called after every change of the sentence.
+        judged: called when a person has said what is true of an edited sentence.
         toggled: called with model, adapter and whether it shall be plugged.
 
     Attributes:
         sentence: the sentence, its mentions in brackets.
         names: role -> the field of the name that stands there.
+        true: what is true of an edited sentence; hidden while the sentence is that of the data.
         toggles: (model, adapter) -> its button.
         k: how many labels to show.
     """
 
     def __init__(
         self,
-        cases: Cases,
+        cases: CaseTable,
         adapter_names: Mapping[str, Sequence[str]],
+        below: ipywidgets.Widget,
         edited: Callable[[], None],
+        judged: Callable[[], None],
         toggled: Callable[[str, str, bool], None],
         failed: Callable[[str], None],
     ) -> None:
         self._cases, self._edited, self._toggled, self._failed, self._quiet = cases, edited, toggled, failed, False
         self.sentence = ipywidgets.Textarea(
-            description="Sentence", rows=2, layout={"width": "100%"},
+            description="Sentence", rows=2, layout={"width": "auto"},
             tooltip="Edit it: the subject (or mention) in [brackets], the object in {braces}",
         )  # fmt: skip
         self.names = {
@@ -121,6 +149,7 @@ class LiveBox(ipywidgets.VBox):
             )
             for role, title in ROLES.items()
         }  # fmt: skip
+        self.true = _truth(cases.labels, cases.independent)
         self.k = ipywidgets.BoundedIntText(
             description="Labels", value=min(3, len(cases.labels)), min=1, max=len(cases.labels),
             tooltip="How many labels of each model to show", layout={"width": "150px"},
@@ -131,7 +160,7 @@ class LiveBox(ipywidgets.VBox):
         )
         self.toggles = {
             (model, adapter): ipywidgets.ToggleButton(
-                value=True, description=f"{adapter} in {model}", icon="check", layout={"width": "auto"},
+                value=True, description=share(model, adapter), icon="check", layout={"width": "auto"},
                 tooltip=f"Plug or unplug the adapter {adapter} of the model {model}",
             )
             for model, own in adapter_names.items() for adapter in own
@@ -141,20 +170,37 @@ class LiveBox(ipywidgets.VBox):
         super().__init__(
             [
                 self.sentence,
+                below,
                 ipywidgets.HBox([*self.names.values(), self.k, self.reset, self.start], layout=wrap),
+                self.true,
                 ipywidgets.HBox(switches, layout=wrap),
             ]
         )
+        self.true.observe(lambda _: None if self._quiet else judged(), "value")
         self.sentence.observe(lambda _: self._read(), "value")
         for role, field in self.names.items():
             field.observe(lambda change, role=role: self._rename(role, change["new"]), "value")
         for key, button in self.toggles.items():
             button.observe(lambda change, key=key: self._toggle(key, change["new"]), "value")
 
+    @property
+    def truth(self) -> list[str] | None:
+        """The labels that a person gave to the edited sentence; None while nobody did."""
+        given = self.true.value
+        if given is None or given == ():
+            return None
+        return [label for label in ((given,) if isinstance(given, str) else given) if label != NOT_ANSWERED]
+
+    def ask_truth(self, wanted: bool) -> None:
+        """Show or hide the field of the true label."""
+        self.true.layout.display = "" if wanted else "none"
+
     def edit(self, marked: str) -> None:
-        """Take another sentence to be edited."""
+        """Take another sentence to be edited, whose true label nobody has given."""
         self._quiet = True
         self.sentence.value = marked
+        self.true.value = () if isinstance(self.true, ipywidgets.SelectMultiple) else None
+        self.ask_truth(False)
         self._fill()
         self._quiet = False
 
@@ -207,3 +253,17 @@ class LiveBox(ipywidgets.VBox):
     @staticmethod
     def _mark(button: ipywidgets.ToggleButton, on: bool) -> None:
         button.value, button.icon = on, "check" if on else "times"
+
+
+def _truth(labels: Sequence[str], several: bool) -> ipywidgets.Widget:
+    """A field for the true label of a sentence, or for several; nothing is given at first."""
+    said, hidden = "What is true of the edited sentence; nothing counts as right or wrong before it is given", "none"
+    if several:
+        return ipywidgets.SelectMultiple(
+            options=[NOT_ANSWERED, *labels], rows=4, description="True now", tooltip=f"{said}. Several with Ctrl",
+            layout={"display": hidden, "width": "380px"},
+        )  # fmt: skip
+    return ipywidgets.Dropdown(
+        options=[("not given", None), *((label, label) for label in labels)], description="True now", tooltip=said,
+        layout={"display": hidden, "width": "380px"},
+    )  # fmt: skip

@@ -14,15 +14,20 @@ import yaml
 from kadapter.cases.cases import Cases
 from kadapter.errors import KAdapterError
 from kadapter.report import figures, pictures, rendering, report
-from kadapter.runs import GRAPH, Result, read_json
+from kadapter.runs import GRAPH, RESULT, Result, read_json
 from widgets import style
 
 Shown = tuple[str, go.Figure | None]  # HTML, and the picture below it
+# A view is called with the folder of runs, the preset, the runs that are selected and all that are listed.
 CURVES = 8  # runs in one picture
 
 
-def scores(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
-    """Scores with intervals of the chosen fine-tuning runs, of all where none is chosen."""
+def scores(base: Path, preset: str, chosen: Sequence[Result], listed: Sequence[Result]) -> Shown:
+    """Scores with intervals of the chosen fine-tuning runs; of one, beside all that it can be compared with; of all
+    where none is chosen."""
+    if len(chosen) == 1 and "model" in chosen[0].data:
+        chosen = comparable(chosen[0], listed)
+    chosen = chosen or listed
     rows = report.table(base, preset)
     if rows.empty:
         raise report.nothing(base, preset)
@@ -37,9 +42,9 @@ def scores(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
     return html + (f"<ul>{more}</ul>" if more else ""), figures.scores(rows, seeds)
 
 
-def curves(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
-    """Training curves of the chosen runs."""
-    histories = {name: log for run in chosen for name, log in _histories(run).items()}
+def curves(base: Path, preset: str, chosen: Sequence[Result], listed: Sequence[Result]) -> Shown:
+    """Training curves of the chosen runs, of all where none is chosen."""
+    histories = {name: log for run in chosen or listed for name, log in _histories(run).items()}
     if not histories:
         raise KAdapterError("none of these runs has learning curves: choose runs of the stages pretrain and finetune")
     shown = dict(list(histories.items())[:CURVES])
@@ -48,11 +53,14 @@ def curves(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
     return note, figures.training(shown)
 
 
-def parameters(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
-    """The parameters that are not the same in all chosen runs; of one run, all."""
+def parameters(base: Path, preset: str, chosen: Sequence[Result], listed: Sequence[Result]) -> Shown:
+    """The parameters that are not the same in all chosen runs. Of one run or none: in those that it, or the newest, can
+    be compared with; where there are none, all its parameters."""
+    if len(chosen) < 2:
+        chosen = comparable(chosen[0] if chosen else newest(listed), listed)
     frame = differing(chosen)
     if frame.empty:
-        return "<p>These runs have the same parameters, data and backbone.</p>", None
+        return f"<p>{_named(chosen)} have the same parameters, data and backbone.</p>", None
     head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
     body = "".join(
         f"<tr><td>{escape(key)}</td>" + "".join(f"<td>{escape(_short(value))}</td>" for value in row) + "</tr>"
@@ -61,18 +69,20 @@ def parameters(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
     return f'<table class="kadapter-table"><tr><th>parameter</th>{head}</tr>{body}</table>', None
 
 
-def confusions(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
-    """What the last of the chosen fine-tuning runs, in the order of model rows, answers otherwise than the first."""
-    own = sorted((r for r in chosen if "model" in r.data), key=lambda run: rendering.by_model(run.data["model"]))
+def confusions(base: Path, preset: str, chosen: Sequence[Result], listed: Sequence[Result]) -> Shown:
+    """What the last of the chosen fine-tuning runs, in the order of model rows, answers otherwise than the first. Of
+    one run or none: what it, or F of the newest task, answers otherwise than the first row of its task."""
+    own = _rows(chosen)
     if len(own) < 2:
-        raise KAdapterError("confusions need two runs of the stage finetune on the same task: choose them in the list")
+        own = _pair(own[0] if own else None, listed)
     cases = Cases.from_runs([own[0].path, own[-1].path])
     if own[0].data["model"] == own[-1].data["model"]:
         cases.models[:] = [own[0].id, own[-1].id]
-    return "", pictures.confusion_difference(cases, cases.models[1], cases.models[0])
+    said = style.note(f"{own[-1].id} against {own[0].id}")
+    return said, pictures.confusion_difference(cases, cases.models[1], cases.models[0])
 
 
-def paper(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
+def paper(base: Path, preset: str, chosen: Sequence[Result], listed: Sequence[Result]) -> Shown:
     """Our scores beside the paper's."""
     beside = report.beside_published(base, preset)
     if beside.empty:
@@ -83,7 +93,7 @@ def paper(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
     ).to_html(), None  # fmt: skip
 
 
-def preset_text(base: Path, preset: str, chosen: Sequence[Result]) -> Shown:
+def preset_text(base: Path, preset: str, chosen: Sequence[Result], listed: Sequence[Result]) -> Shown:
     """The preset as its runs were made with it, else as its file says now."""
     from kadapter.experiment import preset as presets
 
@@ -101,6 +111,48 @@ VIEWS = {
     "Beside the paper": paper,
     "Preset": preset_text,
 }
+
+
+def newest(found: Sequence[Result]) -> Result:
+    """The run that was finished last. Raises KAdapterError without a run."""
+    if not found:
+        raise KAdapterError("no run is listed: nothing can be compared")
+    return max(found, key=finished)
+
+
+def finished(run: Result) -> float:
+    """When a run was finished, in seconds since 1970."""
+    return (run.path / RESULT).stat().st_mtime
+
+
+def comparable(run: Result, found: Sequence[Result]) -> list[Result]:
+    """The runs that a run is worth comparing with, itself among them: of one stage, task and regime."""
+
+    def kind(other: Result) -> tuple:
+        return other.path.parent.name, other.data.get("task"), other.data.get("regime")
+
+    return [other for other in found if kind(other) == kind(run)]
+
+
+def _rows(found: Sequence[Result]) -> list[Result]:
+    """The fine-tuning runs among some, in the order of model rows."""
+    return sorted((r for r in found if "model" in r.data), key=lambda run: rendering.by_model(run.data["model"]))
+
+
+def _pair(run: Result | None, listed: Sequence[Result]) -> list[Result]:
+    """Two runs of one task and regime to compare: the first model row and `run`, or F where it is itself the first, or
+    is not given."""
+    tuned = _rows(listed)
+    own = _rows(comparable(run or newest(tuned), tuned)) if tuned else []
+    if len(own) < 2:
+        raise KAdapterError("confusions need two runs of the stage finetune on the same task: choose them in the list")
+    if run is None or run.id == own[0].id:
+        run = next((other for other in own[1:] if other.data["model"] == "F"), own[-1])
+    return [own[0], run]
+
+
+def _named(chosen: Sequence[Result]) -> str:
+    return escape(", ".join(run.id for run in chosen))
 
 
 def headline(run: Result) -> str:

@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 import ipywidgets
 import plotly.graph_objects as go
+from jupyter_core.paths import jupyter_runtime_dir
 
 from kadapter import runs
 from kadapter.drawing import static
 from kadapter.errors import unknown
 from kadapter.experiment import preset as presets
-from widgets import style
+from widgets import run_views, style
 from widgets.background import Progress, Work
 from widgets.run_views import VIEWS, headline
 from widgets.static_view import Controls
@@ -28,7 +29,7 @@ class Runs(Controls):
 
     Args:
         root: the folder of runs.
-        preset: which preset to show first; empty for the one with the newest run.
+        preset: which preset to show first; empty for the one with the newest run. Its newest run is selected.
 
     Attributes:
         preset: the preset that is shown.
@@ -58,7 +59,7 @@ class Runs(Controls):
         known = self._presets()
         if preset and preset not in known:
             raise unknown("preset", preset, known)
-        self._read(preset)
+        self._read(preset, newest=True)
 
     def _controls(self) -> None:
         self._preset = ipywidgets.Dropdown(description="preset", tooltip="Whose runs")
@@ -99,17 +100,24 @@ class Runs(Controls):
         return self
 
     def _presets(self) -> list[str]:
-        """Those with runs, newest first, then the others that come with the package."""
-        made = {p.parents[2].name: p.stat().st_mtime for p in sorted(self.root.glob(f"*/*/*/{runs.RESULT}"))}
+        """Those with runs, the one with the newest run first, then the others that come with the package."""
+        made: dict[str, float] = {}
+        for path in self.root.glob(f"*/*/*/{runs.RESULT}"):
+            preset = path.parents[2].name
+            made[preset] = max(made.get(preset, 0.0), path.stat().st_mtime)
         return [*sorted(made, key=lambda name: -made[name]), *(n for n in presets.names() if n not in made)]
 
-    def _read(self, preset: str) -> None:
+    def _read(self, preset: str, newest: bool = False) -> None:
         known = self._presets()
         self._quiet = True
         self._preset.options = known
         self._preset.value = preset if preset in known else known[0]
         self._quiet = False
         self._list_runs()
+        if newest and self._found:
+            self._quiet = True
+            self._list.value = (run_views.newest(self._found).id,)
+            self._quiet = False
         self._show()
 
     def _list_runs(self) -> None:
@@ -124,7 +132,8 @@ class Runs(Controls):
         self._listed.value = style.note(_count(len(self._found), len(matching), len(found)))
 
     def _show(self) -> None:
-        view, chosen, preset = self._what.value, self.chosen, self.preset
+        view, preset, listed = self._what.value, self.preset, list(self._found)
+        chosen = self.chosen if self._list.value else []
         self._links.value = self._notebooks()
         empty = self._empty() if not self._found and view != "Preset" else ""
 
@@ -132,7 +141,7 @@ class Runs(Controls):
             if empty:
                 return empty, None
             progress(0, f"computing {view.lower()}")
-            return VIEWS[view](self.root, preset, chosen)
+            return VIEWS[view](self.root, preset, chosen, listed)
 
         def failed(problem: Exception) -> None:
             self._done(("", None))
@@ -155,15 +164,17 @@ class Runs(Controls):
         return f"<p>Preset {escape(self.preset)} has no finished run under {escape(str(self.root))}: {made}.</p>"
 
     def _notebooks(self) -> str:
-        """Links to the executed notebooks of the selected runs, relative to the notebook that this widget is in."""
+        """Links to the executed notebooks of the selected runs."""
         links = []
         for run in self.chosen[:8] if self._list.value else []:
             path = run.path / NOTEBOOK
-            if path.is_file():
-                relative = Path(os.path.relpath(path, Path.cwd())).as_posix()
-                links.append(f'<a href="{escape(quote(relative))}" target="_blank">{escape(run.id)}</a>')
-            else:
+            address = lab_address(path)
+            if not path.is_file():
                 links.append(f"{escape(run.id)} (made without the pipeline, it has no notebook)")
+            elif address:
+                links.append(f'<a href="{escape(address)}" target="_blank">{escape(run.id)}</a>')
+            else:
+                links.append(f"<code>{escape(str(path))}</code>")
         return f"executed notebook: {' · '.join(links)}" if links else ""
 
     def _ipython_display_(self) -> None:
@@ -183,6 +194,17 @@ class Runs(Controls):
         drawing = "" if self._figure is None else static.draw(self._figure)
         listed = f"<details><summary>{len(self.chosen)} runs</summary><ul>{lines}</ul></details>"
         return f"<h4>{escape(self.preset)} · {escape(self._what.value)}</h4>{self._html}{drawing}{listed}"
+
+
+def lab_address(path: Path) -> str:
+    """Where the JupyterLab that this kernel belongs to opens a file, as an absolute path on its host; "" where there is
+    no such Lab, or the file lies outside the folder that it serves."""
+    # a Jupyter server says in a file named after its process what it serves, and tells its process to every kernel
+    server = runs.read_json(Path(jupyter_runtime_dir()) / f"jpserver-{os.environ.get('JPY_PARENT_PID', '')}.json")
+    served = Path(server["root_dir"]).resolve() if server else None
+    if served is None or not path.resolve().is_relative_to(served):
+        return ""
+    return f"{server['base_url']}lab/tree/{quote(path.resolve().relative_to(served).as_posix())}"
 
 
 def _count(shown: int, matching: int, found: int) -> str:

@@ -21,13 +21,17 @@ CSS = """
 .kadapter-sentence { font-size: 16px; line-height: 2; margin: 4px 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .kadapter-note { color: var(--jp-ui-font-color2, inherit); font-size: 12px; }
 .kadapter-error { border-left: 4px solid #d55e00; padding: 2px 8px; overflow-wrap: anywhere; }
-.kadapter-tables { display: flex; flex-wrap: wrap; gap: 6px 28px; }
+.kadapter-tables { display: flex; flex-wrap: wrap; gap: 6px 28px; align-items: flex-start; }
+.kadapter-tables table { min-width: 220px; }
+.kadapter .widget-slider .widget-readout { min-width: 96px; }
 .kadapter-tables table, table.kadapter-table { border-collapse: collapse; font-size: 12.5px; color: inherit; }
 .kadapter-tables caption { text-align: left; font-weight: 600; padding: 2px 0; color: inherit; }
 .kadapter-tables :is(th, td), .kadapter-table :is(th, td) { padding: 1px 8px 1px 0; text-align: right;
   border-bottom: 1px solid var(--jp-border-color2, rgba(128, 128, 128, 0.3)); color: inherit; background: none; }
 .kadapter-tables :is(th, td):first-child, .kadapter-table :is(th, td):first-child { text-align: left; }
 .kadapter-tables tr.kadapter-true td { font-weight: 700; }
+.kadapter-tables tr.kadapter-not td { color: var(--jp-ui-font-color2, GrayText); }
+.kadapter-stale { opacity: 0.4; transition: opacity 0.1s 0.3s; }
 """
 
 

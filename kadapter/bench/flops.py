@@ -3,7 +3,7 @@
 A linear layer from `i` to `o` needs 2 i o operations a token forward, 2 i o for its weights' gradient where they train,
 and 2 i o for its input's gradient where something before it trains. Attention over T tokens of width w needs 4 T w a
 token forward (scores, and their sum over values) and twice that backward. Norms, activations, softmax, dropout and the
-optimiser are not counted; neither is padding.
+optimiser are not counted; neither is padding. ::
 
     backbone, forward, a token:        depth * (2 (4 h h + 2 h inner) + 4 T h)
     adapter layer, forward, a token:   2 i w + N (2 (4 w w + 2 w inner) + 4 T w) + 2 w h

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kadapter.cases.cases import Case
 from kadapter.cases.inference import probabilities
+from kadapter.cases.table import NOT_ANSWERED, Case
 from kadapter.errors import KAdapterError
 
-NO_LABEL = "(none)"  # stands for the true label of an example that has none
+NOT_GIVEN = "(not given)"  # stands for the true label of a sentence that a person wrote, until it is given
 _TEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\char34{}",
@@ -26,6 +26,11 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:@>])")
 def top(logits: np.ndarray, k: int) -> list[int]:
     """The positions of the k highest logits, highest first; of equal ones the first."""
     return np.argsort(-logits, kind="stable")[:k].tolist()
+
+
+def true_label(case: Case) -> str:
+    """The true labels of a case as they are shown."""
+    return NOT_GIVEN if case.true is None else ", ".join(case.true) or NOT_ANSWERED
 
 
 def pieces(text: str, mentions: Sequence[Sequence]) -> list[tuple[str, tuple[str, ...]]]:
@@ -53,14 +58,14 @@ def latex(cases: Sequence[Case], labels: Sequence[str], k: int = 3) -> str:
         height = sum(min(k, len(found)) for found in case.logits.values())
         first = [
             rf"\multirow{{{height}}}{{=}}{{{_tex_sentence(case)}}}",
-            rf"\multirow{{{height}}}{{*}}{{{tex(', '.join(case.true) or NO_LABEL)}}}",
+            rf"\multirow{{{height}}}{{*}}{{{tex(true_label(case))}}}",
         ]
         rows = []
         for name, found in case.logits.items():
             chosen = top(found, k)
             for rank, position in enumerate(chosen):
                 label = tex(labels[position])
-                label = rf"\textbf{{{label}}}" if labels[position] in case.true else label
+                label = rf"\textbf{{{label}}}" if labels[position] in (case.true or ()) else label
                 model = "" if rank else rf"\multirow{{{len(chosen)}}}{{*}}{{{tex(name)}}}"
                 rows.append(f"{model} & {label} & {found[position]:.2f}")
         lines.append(" \\\\\n & & ".join([" & ".join([*first, rows[0]]), *rows[1:]]) + r" \\")
@@ -95,9 +100,9 @@ def markdown(cases: Sequence[Case], labels: Sequence[str], k: int = 3) -> str:
         for name, found in case.logits.items():
             chosen = top(found, k)
             shown = [md(labels[p]) for p in chosen]
-            shown = [f"**{s}**" if labels[p] in case.true else s for s, p in zip(shown, chosen, strict=True)]
+            shown = [f"**{s}**" if labels[p] in (case.true or ()) else s for s, p in zip(shown, chosen, strict=True)]
             cells = [
-                md(case.marked()), md(", ".join(case.true) or NO_LABEL), md(name), ", ".join(shown),
+                md(case.marked()), md(true_label(case)), md(name), ", ".join(shown),
                 ", ".join(f"{found[p]:.2f}" for p in chosen),
             ]  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
@@ -115,7 +120,7 @@ def table(cases: Sequence[Case], labels: Sequence[str], k: int = 3, independent:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow("case example_id input true_label model rank label logit probability".split())
     for case in cases:
-        fixed = [case.index, case.example_id, case.marked(), ", ".join(case.true)]
+        fixed = [case.index, case.example_id, case.marked(), true_label(case)]
         for name, found in case.logits.items():
             chances = probabilities(found, independent)
             for rank, p in enumerate(top(found, k), start=1):

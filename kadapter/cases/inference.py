@@ -131,7 +131,7 @@ def to_examples(model: KnowledgeModel, sentences: Sequence[str]) -> Dataset:
 def logits(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]) -> torch.Tensor:
     """(sentences, labels) float32 logits of marked sentences."""
     model.eval()
-    return model(**_batch(model, tokenizer, sentences)).logits.float().cpu()
+    return model(**batch(model, tokenizer, sentences)).logits.float().cpu()
 
 
 @torch.no_grad()
@@ -144,21 +144,20 @@ def contributions(
     those of the model without it. The backbone is read once.
     """
     model.eval()
-    batch = _batch(model, tokenizer, sentences)
-    states = model.backbone.hidden_states(
-        batch["input_ids"], batch["attention_mask"], state_indices=model.state_indices
-    )
-    features = model.represent(states.to(model.backbone.dtype), batch["attention_mask"])
-    found, moves = model(features=features, **batch).logits, {}
+    own = batch(model, tokenizer, sentences)
+    states = model.backbone.hidden_states(own["input_ids"], own["attention_mask"], state_indices=model.state_indices)
+    features = model.represent(states.to(model.backbone.dtype), own["attention_mask"])
+    found, moves = model(features=features, **own).logits, {}
     for place, name in enumerate(model.adapter_names, start=1):  # place 0 is the backbone's last state
         if name in model.adapters:
             without = features.clone()
             without[place] = 0  # what the head reads in place of an unplugged adapter
-            moves[name] = (found - model(features=without, **batch).logits).float().cpu()
+            moves[name] = (found - model(features=without, **own).logits).float().cpu()
     return found.float().cpu(), moves
 
 
-def _batch(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]) -> dict:
+def batch(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]) -> dict:
+    """Marked sentences as a batch of the model, on its device. Raises KAdapterError as `to_examples` does."""
     from kadapter.training.batches import encode
 
     encoded = encode(model.task, tokenizer, to_examples(model, sentences), progress=False)

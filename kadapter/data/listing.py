@@ -50,6 +50,7 @@ class Found:
 
     @property
     def state(self) -> str:
+        """`present`, `partly` or `missing`."""
         whole = [split.count is not None and split.count >= (split.size or 0) for split in self.splits]
         return "present" if all(whole) else "missing" if self.folder is None else "partly"
 

@@ -48,6 +48,7 @@ class Source:
 
     @property
     def name(self) -> str:
+        """The file's name, in the archive where it lies in one."""
         return self.member or self.path.name
 
     def part(self, folder: Path, kind: str) -> Path:

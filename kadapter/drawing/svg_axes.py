@@ -69,6 +69,7 @@ class Axis:
             self.low, self.high = self.high, self.low
 
     def at(self, value: Any) -> Number:
+        """Where a value stands on the page."""
         if self.categories is not None and isinstance(value, str):
             value = self.categories.index(value)
         return self.start + (float(value) - self.low) / (self.high - self.low) * (self.end - self.start)
@@ -87,6 +88,7 @@ class Axis:
 
     @property
     def labelled(self) -> bool:
+        """Whether the axis shows its labels."""
         return self.layout.get("showticklabels") is not False and self.layout.get("visible") is not False
 
 

@@ -76,7 +76,7 @@ class Marks:
         sizes, places = (values(trace.get("xy"[flat ^ 1])), values(trace.get("xy"[flat])))
         texts = _each(trace.get("text"), len(sizes), "")
         colours = _each(trace.get("marker", {}).get("color"), len(sizes), default)
-        opacity = trace.get("opacity", 0.9)
+        opacity = trace.get("opacity", trace.get("marker", {}).get("opacity", 0.9))
         for size, place, text, colour in zip(sizes, places, texts, colours, strict=True):
             siblings = [t for t in self.traces if t.get("type") == "bar" and self._stands(t, place, flat, trace)]
             step = abs(across.at(1) - across.at(0)) * 0.8 / len(siblings)
@@ -145,11 +145,10 @@ class Marks:
                     continue
                 share = (value - low) / (high - low) if high > low else 0.5
                 a, b = x.at(xs[j]), y.at(ys[i])
-                red, green, blue, alpha = _between(scale, share)
-                self._box_of(a - wide / 2, b - tall / 2, wide, tall, f"rgb({red},{green},{blue})", alpha)
+                red, green, blue = _between(scale, share)
+                self._box_of(a - wide / 2, b - tall / 2, wide, tall, f"rgb({red},{green},{blue})", 1)
                 if texts and (text := str(texts[i][j])):
-                    dark = alpha > 0.5 and 0.3 * red + 0.59 * green + 0.11 * blue < 140
-                    ink = "#ffffff" if dark else INK if alpha <= 0.5 else "#222222"
+                    ink = "#ffffff" if 0.3 * red + 0.59 * green + 0.11 * blue < 118 else "#000000"  # at least 4.5 to 1
                     self._write(plain(text), a, b + self.size * 0.33, "middle", self.size - 1, 400, 0, ink)
 
     @staticmethod
@@ -218,11 +217,13 @@ def _rgb(colour: str) -> tuple[Number, Number, Number, Number]:
     return (*numbers[:3], numbers[3] if len(numbers) > 3 else 1.0)
 
 
-def _between(scale: Sequence[tuple[Number, Sequence[Number]]], share: Number) -> tuple[int, int, int, Number]:
+def _between(scale: Sequence[tuple[Number, Sequence[Number]]], share: Number) -> tuple[int, int, int]:
+    """A colour of a scale, laid on white: what is written on it is readable on a page of any colour."""
     share = min(1.0, max(0.0, share))
     places = [at for at, _ in scale]
-    red, green, blue, alpha = (np.interp(share, places, [colour[k] for _, colour in scale]) for k in range(4))
-    return round(red), round(green), round(blue), round(float(alpha), 3)
+    *shades, alpha = (float(np.interp(share, places, [colour[k] for _, colour in scale])) for k in range(4))
+    red, green, blue = (round(alpha * shade + (1 - alpha) * 255) for shade in shades)
+    return red, green, blue
 
 
 def _symbol(name: str, r: Number) -> str:

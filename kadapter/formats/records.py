@@ -21,15 +21,19 @@ class Record:
         self.data = data
 
     def error(self, field: str, found: object, expected: str) -> FormatError:
+        """The error for a field of this record."""
         return FormatError(self.file, f"{self.unit} {self.number}", field, found, expected)
 
     def wrong(self, key: str, expected: str) -> FormatError:
+        """The error for what stands under a key."""
         return self.error(self.prefix + key, self.data.get(key, NOTHING), expected)
 
     def child(self, key: str) -> "Record":
+        """What stands under a key, as a record of its own."""
         return Record(self.file, self.unit, self.number, self.data.get(key, NOTHING), f"{self.prefix}{key}.")
 
     def text(self, key: str, default: str | None = None) -> str:
+        """The string under a key; raises FormatError for anything else."""
         value = self.data.get(key, default)
         if type(value) is not str:
             raise self.wrong(key, "a string")
@@ -38,18 +42,21 @@ class Record:
         return value
 
     def integer(self, key: str) -> int:
+        """The integer under a key; raises FormatError for anything else."""
         value = self.data.get(key)
         if type(value) is not int:
             raise self.wrong(key, "an integer")
         return value
 
     def items(self, key: str, expected: str, default: list | None = None) -> list:
+        """The list under a key; raises FormatError for anything else."""
         value = self.data.get(key, default)
         if type(value) is not list:
             raise self.wrong(key, expected)
         return value
 
     def integers(self, key: str, count: int) -> list[int]:
+        """The `count` integers under a key; raises FormatError for anything else."""
         value = self.data.get(key)
         if type(value) is not list or [type(item) for item in value] != [int] * count:
             raise self.wrong(key, f"a list of {count} integers")
@@ -63,6 +70,7 @@ class Record:
         return value
 
     def strings(self, key: str) -> list[str]:
+        """The list of strings under a key; raises FormatError for anything else."""
         return self.string_list(self.prefix + key, self.data.get(key, NOTHING))
 
     def string_list(self, field: str, value: object) -> list[str]:
@@ -269,10 +277,12 @@ class _Source:
 
 
 def dumps(value: object) -> str:
+    """A value as JSON, letters of every script as they are."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def write_json_lines(path: Path | str, records: Iterable[object]) -> None:
+    """Writes one JSON value a line."""
     with replacing(path) as file:
         for record in records:
             file.write(dumps(record) + "\n")

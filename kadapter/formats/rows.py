@@ -34,12 +34,14 @@ class Rows:
         self.spill: Path | None = None
 
     def add(self, *values: object) -> None:
+        """One row, its values in the schema's order."""
         self.rows.append(values)
         self.count += 1
         if len(self.rows) == BATCH:
             self._flush()
 
     def drop(self, reason: str, count: int = 1) -> None:
+        """Counts records that are left out, and why."""
         self.dropped[reason] += count
 
     def _flush(self) -> None:
@@ -62,6 +64,7 @@ class Rows:
             self.batches.append(batch)
 
     def dataset(self) -> Dataset:
+        """The table of all rows; raises FormatError where there is none."""
         if not self.count:
             left_out = "".join(f" ({count} dropped: {reason})" for reason, count in self.dropped.items())
             raise FormatError(self.path, "file", "records", 0, "at least one record" + left_out)

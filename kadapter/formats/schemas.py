@@ -38,5 +38,9 @@ PROBE = Features(
     sentences=List({"text": _STRING, "subject": _STRING, "object": _STRING}),
 )  # fmt: skip
 
+# A sentence with [MASK] where its answer stood, and the answers to choose from ([] for the whole vocabulary); or plain
+# text, which has no [MASK], no answer and no relation (early version of the paper; Petroni et al., 2019).
+CLOZE = Features(id=_STRING, relation=_STRING, text=_STRING, answer=_STRING, candidates=List(_STRING))
+
 # An edge of a knowledge graph.
 TRIPLE = Features(id=_STRING, head=_STRING, relation=_STRING, tail=_STRING)

@@ -10,6 +10,7 @@ from kadapter.errors import KAdapterError
 from kadapter.hub import adapter_folder, config_files
 from kadapter.model.backbone import Backbone
 from kadapter.model.knowledge_model import REGIMES, KnowledgeModel
+from kadapter.model.language_head import build_head
 
 
 def save_model(model: KnowledgeModel, folder: str | Path) -> Path:
@@ -72,7 +73,7 @@ def load_model(
     model.resize(config["slots"])
     if config["task"] is not None:
         model.task = catalog.task(config["task"]["name"], **config["task"]["options"])
-        model.head = model.task.head(model.fusion.width, backbone.hidden_size)
+        model.head = build_head(model.task, backbone, model.fusion.width)
         adapter_folder.fill(model.head, _part(weights, "head"), source)
     adapter_folder.fill(model.fusion, _part(weights, "fusion"), source)
     return model.train_only(config["regime"]).eval()

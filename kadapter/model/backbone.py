@@ -74,6 +74,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.revision = str(name), revision
+        self.language: list[nn.Module] = []  # its language head, once it was read; no part of its weights
         if model is None:
             try:
                 with quiet():

@@ -15,10 +15,14 @@ class Fusion(nn.Module):
     """Makes (batch, tokens, width) of the last state and one output per adapter name.
 
     Kinds:
-        concat: [h ; a_1 ; ... ; a_n], width (1 + n) * hidden; no weights (the paper).
-        project: per adapter a linear layer 2 * hidden -> hidden over [h ; a_i]; with two or more, another n * hidden ->
-            hidden over all of them (the official code).
-        add: h + a_1 + ... + a_n.
+
+    - concat: [h ; a_1 ; ... ; a_n], width (1 + n) * hidden; no weights (the paper).
+    - project: per adapter a linear layer 2 * hidden -> hidden over [h ; a_i]; with two or more, another n * hidden ->
+      hidden over all of them (the official code).
+    - add: h + a_1 + ... + a_n.
+    - residual: h + P_1 a_1 + ... + P_n a_n, each P a linear map without bias that is zero at the start, so that what
+      reads h can read this instead, and an untrained adapter changes nothing by a bit (for a language head that is the
+      backbone's own).
 
     With no adapter every kind returns the last state itself. An output of None (an adapter that is unplugged)
     counts as zeros.
@@ -33,6 +37,10 @@ class Fusion(nn.Module):
         if kind == "project":
             self.pair = nn.ModuleList(nn.Linear(2 * hidden_size, hidden_size) for _ in range(adapters))
             self.join = nn.Linear(adapters * hidden_size, hidden_size) if adapters > 1 else None
+        if kind == "residual":
+            self.parts = nn.ModuleList(nn.Linear(hidden_size, hidden_size, bias=False) for _ in range(adapters))
+            for part in self.parts:
+                nn.init.zeros_(part.weight)
 
     def forward(
         self, last: Float[Tensor, "batch tokens hidden"], outputs: Sequence[Float[Tensor, "batch tokens hidden"] | None]
@@ -44,5 +52,7 @@ class Fusion(nn.Module):
             return torch.cat([last, *read], dim=-1)
         if self.kind == "add":
             return last + sum(read)
+        if self.kind == "residual":
+            return last + sum(part(a) for part, a in zip(self.parts, read, strict=True))
         paired = [linear(torch.cat([last, a], dim=-1)) for linear, a in zip(self.pair, read, strict=True)]
         return paired[0] if self.join is None else self.join(torch.cat(paired, dim=-1))

@@ -18,6 +18,7 @@ from kadapter.errors import KAdapterError, unknown
 from kadapter.model.adapter import Adapters, KnowledgeAdapter
 from kadapter.model.backbone import Backbone
 from kadapter.model.fusion import Fusion
+from kadapter.model.language_head import build_head
 from kadapter.tasks.base import Task
 from kadapter.values import Name, check_value
 
@@ -50,7 +51,7 @@ class KnowledgeModel(nn.Module):
 
     Args:
         backbone: shared or own; it is not copied.
-        fusion: `concat`, `project` or `add` (see `Fusion`).
+        fusion: `concat`, `project`, `add` or `residual` (see `Fusion`).
         adapters: name -> adapter, plugged in this order.
         task: gives the head; None for a model that only represents text.
         seed: seeds the fresh weights of fusion and head.
@@ -87,7 +88,8 @@ class KnowledgeModel(nn.Module):
 
         A model without a head takes any number. One whose head is built takes only the adapters it was built with (a
         head is made for one set of inputs): others raise KAdapterError, as do a taken name, an adapter for another
-        width or backbone (unless `force`), and a plug layer out of range.
+        width or backbone (unless `force`), and a plug layer out of range. A residual fusion takes any number, too, and
+        with each adapter the projection that was trained and saved with it.
         """
         if name in self.adapters:
             raise KAdapterError(
@@ -96,7 +98,7 @@ class KnowledgeModel(nn.Module):
         if "." in name:
             raise KAdapterError(f"adapter name {name!r}: expected a name without dots")
         check_value(Name, name, "adapter name")  # it is saved in a folder of this name
-        if self.head is not None and name not in self.adapter_names:
+        if self.head is not None and name not in self.adapter_names and self.fusion.kind != "residual":
             raise KAdapterError(
                 f"this head was built for adapters {self.adapter_names or 'none'} and cannot read {name!r}: "
                 "call set_task() after plugging, and fine-tune the new head"
@@ -112,6 +114,7 @@ class KnowledgeModel(nn.Module):
         self.adapters[name] = adapter
         if name not in self.adapter_names:
             self.resize([*self.adapter_names, name])
+        self._bring_projection(name)
         self.train_only(self.regime)
         return self
 
@@ -145,16 +148,28 @@ class KnowledgeModel(nn.Module):
             self.adapter_names, self.fusion = names_before, fusion
 
     def resize(self, adapter_names: list[str]) -> None:
-        """Build a fresh fusion for these adapters, plugged or not."""
+        """Build a fresh fusion for these adapters, plugged or not; a residual one keeps each adapter's projection."""
+        kept = dict(zip(self.adapter_names, self.fusion.parts, strict=True)) if self.fusion.kind == "residual" else {}
         self.adapter_names = adapter_names
         self.fusion = Fusion(self.fusion.kind, self.backbone.hidden_size, len(adapter_names))
+        for slot, name in enumerate(adapter_names):
+            if name in kept:
+                self.fusion.parts[slot] = kept[name]
+
+    def _bring_projection(self, name: str) -> None:
+        """Of a residual fusion: the projection that was trained and saved with an adapter."""
+        saved = self.adapters[name].pretraining_head
+        if self.fusion.kind == "residual" and saved is not None and saved.fusion == "residual":
+            with torch.no_grad():
+                part = self.fusion.parts[self.adapter_names.index(name)]
+                part.weight.copy_(saved.weights["fusion.parts.0.weight"])
 
     def set_task(self, task: Task, seed: int = 0) -> "KnowledgeModel":
         """Give the model a new head for a task, and fresh fusion weights, both from `seed`; returns the model."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.resize(list(self.adapters))
-            self.task, self.head = task, task.head(self.fusion.width, self.backbone.hidden_size)
+            self.task, self.head = task, build_head(task, self.backbone, self.fusion.width)
         self.train_only(self.regime)
         return self
 
@@ -245,7 +260,7 @@ class KnowledgeModel(nn.Module):
         fused = self.fusion(last, outputs)
         if self.head is None:
             return KnowledgeOutput(last_hidden_state=fused)
-        batch = targets | {"attention_mask": attention_mask}
+        batch = targets | {"attention_mask": attention_mask, "last": last}
         logits = self.head(fused, batch)
         has_targets = "labels" in targets or "heads" in targets
         return KnowledgeOutput(self.require_task().loss(logits, batch) if has_targets else None, logits, fused)
@@ -283,6 +298,13 @@ class KnowledgeModel(nn.Module):
         from kadapter.hub import adapter_folder
 
         return adapter_folder.push(self.save_pretrained, repo, private, **{"commit_message": "Upload a model"} | commit)
+
+    def predict(self, inputs, k: int | None = 1):
+        """The top k labels of sentences with their mentions in brackets, one or several, or of a data frame or dataset,
+        as a data frame: `model.predict("[New Fabris] closed down {June 16} .")` (see `cases.pipeline.predict`)."""
+        from kadapter.cases import pipeline  # a wing above, as what saves is
+
+        return pipeline.predict(self, inputs, k)
 
     def parts(self) -> list[dict]:
         """What the model is made of: one row per part with its parameter count, whether it trains, and where it

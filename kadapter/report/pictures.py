@@ -11,8 +11,7 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 
 from kadapter.cases.cases import Cases
-from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.report.figures import DIVERGING, GRID, INK, SYMBOLS, colour, styled
+from kadapter.report.figures import DIVERGING, INK, SYMBOLS, colour, styled
 from kadapter.scoring import statistics
 from kadapter.scoring.metrics import UAS
 
@@ -147,73 +146,3 @@ def uas_by_length(tables: Mapping[str, pd.DataFrame]) -> go.Figure:
     )
     figure.update_yaxes(title={"text": "UAS, percent", "font": {"size": 11}}, row=1)
     return figure.update_yaxes(title={"text": "words", "font": {"size": 11}}, row=2)
-
-
-def plug_layers(model: KnowledgeModel) -> go.Figure:
-    """Figure 1b of the paper for this model: the backbone's hidden states from left to right, each adapter below with
-    its layers where it reads, and what fusion and head make of them. An unplugged adapter is dotted.
-    """
-    depth, adapter_names = model.backbone.depth, model.adapter_names
-    figure = go.Figure()
-    end, bottom = depth + 1.2, -len(adapter_names)
-
-    def lines(points: list, shade: str, width: int | float = 2, dash: str | None = None) -> None:
-        xs, ys = zip(*points, strict=True)
-        stroke = {"color": shade, "width": width, "dash": dash}
-        figure.add_trace(go.Scatter(x=xs, y=ys, mode="lines", line=stroke, hoverinfo="skip"))
-
-    def nodes(
-        xs: list, y: int | float, names: list[str], hover: list[str], shade: str, symbol: str, size: int = 15
-    ) -> None:
-        figure.add_trace(
-            go.Scatter(
-                x=xs,
-                y=[y] * len(xs),
-                mode="markers+text",
-                marker={"color": shade, "symbol": symbol, "size": size},
-                text=[escape(name) for name in names],
-                textposition="top right" if symbol == "diamond" else "top center",
-                textfont={"color": INK, "size": 12},
-                hovertext=[escape(text) for text in hover],
-                hovertemplate="%{hovertext}<extra></extra>",
-            )
-        )
-
-    lines([(0, 0), (depth, 0), (end, 0)], INK, 3)
-    for row, name in enumerate(adapter_names, 1):
-        plugged = name in model.adapters
-        shade = colour(name) if plugged else INK
-        reads = list(model.adapters[name].config.plug_layers) if plugged else []
-        for point in reads:
-            lines([(point, 0), (point, -row)], shade, 1.2, "dot")
-        lines([(reads[0] if reads else 0, -row), (end, -row)], shade, 2, None if plugged else "dot")
-        if plugged:
-            config = model.adapters[name].config
-            inside = f"{config.layers} transformer layers of width {config.width}"
-            hover = [
-                f"adapter {name}, layer {i}: reads hidden state {point}; {inside}" for i, point in enumerate(reads)
-            ]
-            nodes([float(p) for p in reads], -row, [""] * len(reads), hover, shade, "square", 18)
-    lines([(end, 0), (end, bottom), (end, bottom / 2), (end + 1.2, bottom / 2)], INK)
-    states = ["embedding", *(f"layer {i}" for i in range(1, depth + 1))]
-    names = ["h0", *(f"h{i}" for i in range(1, depth + 1))]
-    hover = [f"hidden state {i} of {model.backbone.name}: after {state}" for i, state in enumerate(states)]
-    nodes(list(map(float, range(depth + 1))), 0.0, names, hover, "#8c8c8c", "circle")
-    fusion = f"fusion {model.fusion.kind}: the last state and {len(adapter_names)} adapters"
-    nodes([end], bottom / 2, ["fusion"], [fusion], INK, "diamond", 18)
-    if model.task is not None:
-        head = f"head for {model.task.name}" + (f", {len(model.task.labels)} labels" if model.task.labels else "")
-        nodes([end + 1.2], bottom / 2, [model.task.name], [head], INK, "square", 18)
-    labels = [
-        f"{model.backbone.name}",
-        *(f"adapter {n}" + ("" if n in model.adapters else " (unplugged)") for n in adapter_names),
-    ]
-    styled(figure, 130 + 62 * len(adapter_names)).update_layout(showlegend=False, margin={"t": 16, "b": 16})
-    figure.update_xaxes(visible=False, range=[-0.6, end + 1.9])
-    return figure.update_yaxes(
-        tickvals=[-row for row in range(len(labels))],
-        ticktext=[escape(label) for label in labels],
-        range=[bottom - 0.6, 0.8],
-        showgrid=False,
-        gridcolor=GRID,
-    )

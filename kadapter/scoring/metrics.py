@@ -143,7 +143,7 @@ def _label_sets(metric: Metric, predictions: Any, references: Any) -> tuple[np.n
 class Multilabel(Metric):
     """Micro precision, recall and F1 of sets of labels. OpenEntity in Table 2.
 
-    precision = sum |P & G| / sum |P|, recall = sum |P & G| / sum |G| over the examples' predicted sets P and gold
+    precision = `sum |P & G| / sum |P|`, recall = `sum |P & G| / sum |G|` over the examples' predicted sets P and gold
     sets G (the "loose micro" of Ling and Weld, 2012). `predictions` and `references` are (n, labels), 0 or 1.
     """
 
@@ -166,8 +166,8 @@ class Figer(Metric):
 
     After Ling and Weld (2012), for predicted sets P_e and gold sets G_e of the mentions e:
     strict accuracy = share of mentions with P_e = G_e;
-    loose macro: precision = mean of |P_e & G_e| / |P_e| over mentions with a prediction,
-    recall = mean of |P_e & G_e| / |G_e| over mentions with a gold type;
+    loose macro: precision = mean of `|P_e & G_e| / |P_e|` over mentions with a prediction,
+    recall = mean of `|P_e & G_e| / |G_e|` over mentions with a gold type;
     loose micro: as `Multilabel`. Each F1 is the harmonic mean of its precision and recall.
     Where every mention has a prediction (the paper's rule: logit > 0 or arg-max) and a gold type, this is also what
     the ERNIE scorer computes, which divides by all mentions.
@@ -296,7 +296,47 @@ class Squad(Metric):
         return {key: divide(totals[..., column], totals[..., 2]) for column, key in enumerate(("exact_match", "f1"))}
 
 
-METRICS = {metric.name: metric for metric in (Accuracy, MicroF1, Multilabel, Figer, UAS, SemEval, Squad)}
+@dataclass(frozen=True)
+class Cloze(Metric):
+    """P@1, P@10 and mean reciprocal rank of answers, each the unweighted mean over relations (Petroni et al., 2019),
+    and how well plain text is predicted: the geometric mean of its tokens' probabilities, which is 1 / perplexity.
+
+    `predictions` are (n, 3): the rank of the answer (from 1, inf where it cannot be found), its log-probability and its
+    number of pieces; `references` are (n,) numbers of relations, -1 for plain text. Relations without a fact do
+    not count; without plain text its value is 0.
+    """
+
+    relations: int = 1
+
+    name = "cloze"
+    primary = "p1"
+    title = "P@1"
+
+    def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
+        self._same_length(predictions, references)
+        predictions = np.asarray(predictions, float).reshape(-1, 3)
+        rank, references = predictions[:, 0], np.asarray(references, int)
+        facts = np.stack([np.ones(len(rank)), rank <= 1, rank <= 10, 1 / np.maximum(rank, 1)], axis=1)
+        one_hot = (references[:, None] == np.arange(self.relations)).astype(float)  # (n, relations)
+        text = predictions[:, 1:] * (references < 0)[:, None]
+        return np.concatenate(
+            [(one_hot[:, :, None] * facts[:, None]).reshape(len(rank), 4 * self.relations), text], axis=1
+        )
+
+    def by_relation(self, predictions: Any, references: Any) -> Float[np.ndarray, "relations 4"]:
+        """Number of facts, P@1, P@10 and mean reciprocal rank of each relation."""
+        totals = self.per_example(predictions, references).sum(axis=0)[:-2].reshape(self.relations, 4)
+        return np.concatenate([totals[:, :1], divide(totals[:, 1:], totals[:, :1])], axis=1)
+
+    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
+        facts = totals[..., :-2].reshape(*totals.shape[:-1], self.relations, 4)
+        shares, present = divide(facts[..., 1:], facts[..., :1]), facts[..., 0] > 0
+        means = divide(shares.sum(axis=-2), present.sum(axis=-1)[..., None])
+        named = {name: means[..., k] for k, name in enumerate(("p1", "p10", "mrr"))}
+        return named | {"text": np.exp(divide(totals[..., -2], totals[..., -1])) * (totals[..., -1] > 0)}
+
+
+METRICS = {metric.name: metric for metric in (Accuracy, MicroF1, Multilabel, Figer, UAS, SemEval, Squad, Cloze)}
 
 
 def get(name: str, **options: Any) -> Metric:

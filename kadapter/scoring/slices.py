@@ -39,12 +39,12 @@ KINDS: dict[str, Sequence[str]] = {  # kind -> its slices, in the order of every
 def attributes(test: Dataset, train: Dataset, negative: str | None = None) -> pd.DataFrame:
     """The slices that each test example belongs to: a column for each kind of `KINDS` that applies, (n,) strings.
 
-    entity: whether the mention (typing), or the subject and the object (relation), is a mention of the training split;
-        equal without regard to case and white space.
-    answer: whether the right answer of a question, or one of them, is a right answer in the training split.
-    words: of the text; of the context of a choice; of the question where there are paragraphs.
-    label frequency: how many training examples have the label, or the rarest of the labels. "" for an example
-        without labels and for the label `negative`, which does not count in the score.
+    - entity: whether the mention (typing), or the subject and the object (relation), is a mention of the training
+      split; equal without regard to case and white space.
+    - answer: whether the right answer of a question, or one of them, is a right answer in the training split.
+    - words: of the text; of the context of a choice; of the question where there are paragraphs.
+    - label frequency: how many training examples have the label, or the rarest of the labels. "" for an example
+      without labels and for the label `negative`, which does not count in the score.
 
     Args:
         test, train: splits of one dataset, of any schema of `kadapter.formats.schemas`.

@@ -34,12 +34,19 @@ class Task(ABC):
         labels: the label list, in the order of the logits ([] where there is none).
         max_length: longest input in sub-word tokens, special tokens included.
         pads: padding value of each ragged column beside `input_ids`.
+        rule: how logits become an answer, in a sentence for people ("" where there are no labels).
         aside: the columns of `encode` that no batch holds (see `kadapter.training.batches.Encoded`).
+        batch_tokens: most padded tokens that a batch of predictions may have.
+        speaks: its answers are tokens: `head` is given a language head, too, and the task says how it reads (`reading`)
+            and which head it wants (`language_head`); see `kadapter.model.language_head.build_head`.
     """
 
     name: str
     schema: str
+    batch_tokens: int = 8192
+    speaks: bool = False
     pads: dict[str, int] = {}
+    rule: str = ""
     aside: tuple[str, ...] = ()
 
     def __init__(self, labels: Sequence[str] = (), max_length: MaxLength = 64) -> None:

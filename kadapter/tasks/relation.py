@@ -31,6 +31,7 @@ class RelationTask(Task):
     """
 
     name, schema = "relation", "relation"
+    rule = "The label with the highest logit is the answer."
 
     @checked("task option", leave_out=("labels",))
     def __init__(

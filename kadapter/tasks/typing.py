@@ -42,6 +42,11 @@ class TypingTask(Task):
         super().__init__(labels, max_length)
         self.pooling, self.scorer = pooling, scorer
 
+    @property
+    def rule(self) -> str:
+        always = ", and the one with the highest logit always" if self.scorer == "figer" else "; there may be none"
+        return f"A label is answered where its logit is above 0 (a probability above 50%){always}."
+
     def options(self) -> dict:
         return super().options() | {"pooling": self.pooling, "scorer": self.scorer}
 

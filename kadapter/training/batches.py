@@ -27,6 +27,7 @@ class Ragged:
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]]) -> "Ragged":
+        """Rows of any lengths, put end to end."""
         lengths = np.fromiter((len(r) for r in rows), dtype=np.int64, count=len(rows))
         values = (
             np.concatenate([np.asarray(r, dtype=np.int64) for r in rows]) if len(rows) else np.zeros(0, dtype=np.int64)
@@ -38,6 +39,7 @@ class Ragged:
 
     @property
     def lengths(self) -> np.ndarray:
+        """Elements in each row, (rows,)."""
         return np.diff(self.offsets)
 
     def rows(self) -> list[np.ndarray]:
@@ -62,7 +64,9 @@ class Precomputed(Protocol):
 
     def __call__(self, indices: np.ndarray) -> dict[str, Tensor]: ...
 
-    def at(self, rows: Sequence[int]) -> "Precomputed": ...
+    def at(self, rows: Sequence[int]) -> "Precomputed":
+        """The same, of which only these of its hidden states are read."""
+        ...
 
 
 @dataclass

@@ -1,14 +1,15 @@
 """Predictions of a model on encoded examples, in their order, and their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
 from kadapter.scoring.metrics import Metric
 from kadapter.training.batches import Encoded
 from kadapter.training.features import token_batches
@@ -52,28 +53,37 @@ def predict(
     """Answer every example once, in eval mode; the model's mode is restored.
 
     Args:
-        batch_tokens: padded tokens in one batch; does not change the result.
+        batch_tokens: padded tokens in one batch, at most the task's; does not change the result.
         bf16: compute in bfloat16 where autocast does.
     """
+    task = model.task
+    outputs: list = [None] * len(encoded)
+    loss = 0.0
+    for chosen, batch, result in answered(model, encoded, min(batch_tokens, task.batch_tokens), bf16, progress):
+        loss += float(result.loss) * len(chosen)
+        for index, output in zip(chosen, task.outputs(result.logits, batch), strict=True):
+            outputs[index] = output
+    return Predictions(
+        outputs, task.decide(outputs, encoded), task.references(encoded), loss / len(encoded), task.metric
+    )
+
+
+@torch.no_grad()
+def answered(
+    model: KnowledgeModel, encoded: Encoded, batch_tokens: int, bf16: bool = False, progress: bool = False
+) -> Iterator[tuple[np.ndarray, dict[str, Tensor], KnowledgeOutput]]:
+    """Per batch of examples of like length their indices, the batch, and what the model says of it, in eval mode; the
+    model's mode is restored."""
     training = model.training
     model.eval()
     device = next(model.backbone.parameters()).device
-    outputs: list = [None] * len(encoded)
-    loss = 0.0
     bar = tqdm(total=len(encoded), desc="predict", unit="ex", leave=False, disable=not progress)
     try:
         in_bf16 = model.backbone.in_bf16() if bf16 and encoded.states is None else nullcontext()
         with bar, in_bf16, kept_memory(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             for chosen in token_batches(encoded.lengths, batch_tokens):
                 batch = {k: v.to(device) for k, v in encoded.__getitems__(chosen).items()}
-                result = model(**batch)
-                loss += float(result.loss) * len(chosen)
-                for index, output in zip(chosen, model.task.outputs(result.logits, batch), strict=True):
-                    outputs[index] = output
+                yield chosen, batch, model(**batch)
                 bar.update(len(chosen))
     finally:
         model.train(training)
-    task = model.task
-    return Predictions(
-        outputs, task.decide(outputs, encoded), task.references(encoded), loss / len(encoded), task.metric
-    )

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kadapter import catalog
-from kadapter.cases.cases import Case
 from kadapter.cases.inference import ask, logits, read_marked
+from kadapter.cases.table import Case
 from kadapter.errors import KAdapterError
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel

@@ -490,7 +490,9 @@ def test_figures_show_the_numbers(root, frame, compared):
 
 
 def test_cases_picture_counts_what_was_fixed_and_broken():
-    from kadapter.cases.cases import KINDS, Cases
+    from kadapter import catalog
+    from kadapter.cases.cases import Cases
+    from kadapter.cases.table import KINDS
     from kadapter.report import figures
 
     frame = pd.DataFrame(
@@ -499,8 +501,9 @@ def test_cases_picture_counts_what_was_fixed_and_broken():
     frame["true"] = [["x"], ["y"], ["x"], ["y"]]
     backbone = np.array([[1, 2], [2, 1], [3, 1], [2, 1]], np.float32)
     knowing = np.array([[4, 2], [2, 1], [1, 2], [1, 2]], np.float32)  # fixes the first and the fourth, breaks the third
-    right = np.array([[False, False, True, False], [True, False, False, True]])
-    cases = Cases(["backbone", "F"], ["x", "y"], frame, np.stack([backbone, knowing]), right)
+    task = catalog.task("relation", labels=["x", "y"])
+    cases = Cases(task, ["backbone", "F"], frame, np.stack([backbone, knowing]))
+    assert cases.right.tolist() == [[False, False, True, False], [True, False, False, True]]
     figure = figures.cases(cases, "F", "backbone")
     counts = {trace.y[0]: trace.x[0] for trace in figure.data if trace.type == "bar"}
     assert counts == {"fixed": 2, "broken": 1, "both right": 0, "both wrong": 1} and set(counts) == set(KINDS)

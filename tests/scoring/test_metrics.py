@@ -1,6 +1,7 @@
 """Each metric against values computed by hand, against scikit-learn where it has the same one, and its laws."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -125,6 +126,11 @@ def _texts(n: int):
     return st.lists(text, min_size=n, max_size=n)
 
 
+def _ranks(n: int):
+    row = st.tuples(st.sampled_from([1.0, 2.0, 10.0, 11.0, math.inf]), st.floats(-9, 0), st.integers(1, 3).map(float))
+    return st.lists(row, min_size=n, max_size=n)
+
+
 EVERY = {  # metric -> (options, strategy of n predictions, what makes references of such)
     "accuracy": ({}, lambda n: _labels(n, 4), list),
     "micro_f1": ({"negative": 0}, lambda n: _labels(n, 4), list),
@@ -133,6 +139,7 @@ EVERY = {  # metric -> (options, strategy of n predictions, what makes reference
     "uas": ({}, _heads, list),
     "semeval": ({"labels": SEMEVAL}, lambda n: _labels(n, 5), list),
     "squad": ({}, _texts, lambda texts: [[text] for text in texts]),
+    "cloze": ({"relations": 3}, _ranks, lambda ranks: [i % 4 - 1 for i in range(len(ranks))]),
 }
 
 
@@ -169,9 +176,28 @@ def test_laws(name, data):
     assert {key: value[1, 2] for key, value in stacked.items()} == pytest.approx(scores)
 
     perfect = metric(gold, references)
-    scorable = {"micro_f1": any(gold), "semeval": any(gold), "multilabel": np.any(gold), "figer": np.any(gold)}
+    scorable = {"cloze": False}  # a rank is right by itself, whatever the reference
+    scorable |= {"micro_f1": any(gold), "semeval": any(gold), "multilabel": np.any(gold), "figer": np.any(gold)}
     if scorable.get(name, True):
         assert perfect == pytest.approx(dict.fromkeys(perfect, 1.0))
+
+
+def test_cloze_by_hand():
+    """Two relations of three: one with ranks 1, 2 and 11, one with rank 10; two plain texts of 2 and 3 tokens."""
+    ranks = [[1, -0.5, 1], [2, -1, 1], [11, -2, 2], [10, -1, 1], [math.inf, math.log(0.25), 2], [7, math.log(0.125), 3]]
+    metric = metrics.get("cloze", relations=3)
+    references = [0, 0, 0, 2, -1, -1]
+    assert metric(ranks, references) == pytest.approx(
+        {
+            "p1": (1 / 3 + 0) / 2,
+            "p10": (2 / 3 + 1) / 2,
+            "mrr": ((1 + 1 / 2 + 1 / 11) / 3 + 1 / 10) / 2,
+            "text": (0.25 * 0.125) ** (1 / 5),
+        }
+    )
+    rows = metric.by_relation(ranks, references)
+    assert rows[:, 0].tolist() == [3, 0, 1] and rows[2].tolist() == [1, 0, 1, 0.1]
+    assert metric([[1, 0, 1]], [1]) == {"p1": 1, "p10": 1, "mrr": 1, "text": 0}
 
 
 @settings(max_examples=60, deadline=None)

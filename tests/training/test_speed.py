@@ -284,12 +284,12 @@ def test_auto_streams_what_does_not_fit_and_tells(backbone, encoded, tmp_path, m
     else:
         usage = features.shutil.disk_usage(tmp_path)._replace(free=1000)
         monkeypatch.setattr(features.shutil, "disk_usage", lambda path: usage)
-    streamed = fit.attach_store(build(backbone, 0), encoded, Settings(), False, tmp_path)
+    streamed = fitting.attach_store(build(backbone, 0), encoded, Settings(), False, tmp_path)
     assert streamed.states is None
     assert "states are computed anew in every epoch" in capsys.readouterr().err
     if reason == "disk":
         with pytest.raises(KAdapterError, match="does not fit"):
-            fit.attach_store(build(backbone, 0), encoded, Settings(store=True), False, tmp_path)
+            fitting.attach_store(build(backbone, 0), encoded, Settings(store=True), False, tmp_path)
 
 
 def test_the_size_is_told_beforehand(backbone, encoded, tmp_path, capsys):

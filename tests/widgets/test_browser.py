@@ -3,8 +3,10 @@
 One folder of small runs, one server and one page serve all tests of a module, which go through it as a person would.
 """
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -56,7 +58,7 @@ def tables(page):
             [...t.tBodies[0].rows].map(r => [...r.cells].map(c => c.innerText))])"""
         )
     )
-    return {caption.split(" · ")[0]: rows for caption, rows in found}
+    return {caption.split(" · ")[0].split(",")[0]: rows for caption, rows in found}
 
 
 def expected(place, model, sentence, unplugged=(), k=3):
@@ -71,7 +73,7 @@ def expected(place, model, sentence, unplugged=(), k=3):
 def assert_shows(page, place, model, sentence, unplugged=()):
     shown = tables(page)[model]
     wanted = expected(place, model, sentence, unplugged)
-    assert [label.removeprefix("✓ ") for label, _, _ in shown] == [label for label, _, _ in wanted]
+    assert [label.removesuffix(" (true)") for label, _, _ in shown] == [label for label, _, _ in wanted]
     for (_, logit, chance), (_, value, probability) in zip(shown, wanted, strict=True):
         assert float(logit) == pytest.approx(value, abs=0.006)
         assert float(chance.rstrip("%")) == pytest.approx(100 * probability, abs=0.06)
@@ -89,7 +91,7 @@ def test_cases_are_filtered(page):
     widget.get_by_text("12 of 12 cases").wait_for()
     widget.get_by_label("True label", exact=True).select_option("place")
     widget.get_by_text("3 of 12 cases").wait_for()
-    assert widget.locator(".widget-select option").count() == 3
+    assert widget.get_by_label("Case", exact=True).locator("option").count() == 3
     widget.get_by_label("True label", exact=True).select_option("any")
     widget.get_by_text("12 of 12 cases").wait_for()
 
@@ -114,19 +116,30 @@ def test_an_edited_sentence_is_answered_as_the_model_answers_it(page, place):
     for model in ("backbone", "F"):
         assert_shows(page, place, model, EDITED)
     assert tables(page) != before
-    assert widget.locator(".kadapter-sentence").inner_text() == "They never saw Brill near <b>Coxon</b> ."
+    edited, original = widget.locator(".kadapter-edited"), widget.locator(".kadapter-original")
+    assert edited.locator(".kadapter-sentence").inner_text() == "They never saw Brill near <b>Coxon</b> ."
+    assert "(not given)" in edited.inner_text() and "answers" in original.inner_text()
+    left, right = original.bounding_box(), edited.bounding_box()
+    assert left["x"] + left["width"] <= right["x"] and left["y"] == right["y"]  # beside, not below
+    assert not re.search("[✓✗] answers", widget.locator(".kadapter-tables").first.inner_text())
+    box = widget.get_by_label("True now", exact=True)
+    box.select_option("place")
+    widget.locator(".kadapter-edited", has_text="place").wait_for()
+    assert re.search("F · [✓✗] answers", widget.locator(".kadapter-tables").first.inner_text())
 
 
 def test_an_unplugged_adapter_changes_the_numbers(page, place):
     widget = root(page)
     before = tables(page)["F"]
-    widget.get_by_role("button", name="F in F").click()
+    widget.get_by_title("the adapter F of the model F").click()
     page.wait_for_function(
         "before => ![...document.querySelectorAll('.kadapter-tables table')].some(t => t.innerText.includes(before))",
         arg="\t".join(before[0]),
     )
     assert_shows(page, place, "F", EDITED, unplugged=["F"])
     assert_shows(page, place, "backbone", EDITED)
+    assert widget.locator("caption", has_text="F, unplugged").count() == 1
+    widget.locator(".js-plotly-plot").first.get_by_text("F, unplugged").wait_for()  # the bars say it, too
 
 
 def test_a_mistake_in_the_brackets_is_one_sentence(page, place):
@@ -135,8 +148,14 @@ def test_a_mistake_in_the_brackets_is_one_sentence(page, place):
     error = widget.get_by_role("alert")
     error.wait_for()
     assert "never closed" in error.inner_text() and "Traceback" not in page.locator(".jp-Notebook").inner_text()
+    field, said = widget.get_by_label("Sentence", exact=True).bounding_box(), error.bounding_box()
+    assert 0 <= said["y"] - (field["y"] + field["height"]) < 40  # right below what is edited
+    stale = widget.locator(".kadapter-stale")
+    page.wait_for_function("() => getComputedStyle(document.querySelector('.kadapter-stale')).opacity === '0.4'")
+    assert stale.locator("caption").count() == 2
     widget.get_by_label("Sentence", exact=True).fill(EDITED)
     error.wait_for(state="detached")
+    stale.wait_for(state="detached")
 
 
 def test_cases_are_exported(page, place):
@@ -145,7 +164,8 @@ def test_cases_are_exported(page, place):
     widget.get_by_text("1. They never saw [Brill]").wait_for(state="attached")
     widget.get_by_role("button", name="LaTeX").click()
     widget.get_by_text("1 case written to").wait_for()
-    assert "Brill" in (place / "cases.tex").read_text() and r"\begin{tabular" in (place / "cases.tex").read_text()
+    written = (place / "cases.tex").read_text()
+    assert "Brill" in written and r"\begin{tabular" in written and "F, unplugged" in written
 
 
 def test_the_widget_is_reached_by_keyboard(page):
@@ -162,7 +182,13 @@ def test_the_dark_theme_is_readable(page):
     try:
         page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
         page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
-        for part in (".kadapter-sentence", ".kadapter-note >> nth=0", "td >> nth=0", "h4 >> nth=0", "select >> nth=0"):
+        for part in (
+            ".kadapter-sentence >> nth=0",
+            ".kadapter-note >> nth=0",
+            "td >> nth=0",
+            "h4 >> nth=0",
+            "select >> nth=0",
+        ):
             assert browser.contrast(widget.locator(part)) >= 4.5, part
     finally:
         page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
@@ -176,7 +202,7 @@ def test_a_reloaded_page_has_the_same_state(page, place):
     root(page).get_by_label("Sentence", exact=True).wait_for()
     assert root(page).get_by_label("Sentence", exact=True).input_value() == EDITED
     assert tables(page) == shown
-    root(page).get_by_role("button", name="F in F").click()  # and it is alive
+    root(page).get_by_title("the adapter F of the model F").click()  # and it is alive
     page.wait_for_function(
         "before => ![...document.querySelectorAll('.kadapter-tables table')].some(t => t.innerText.includes(before))",
         arg="\t".join(shown["F"][0]),
@@ -234,16 +260,35 @@ def test_runs_and_datasets_are_browsed(page, server, place):
 @pytest.mark.skipif(bool(browser.missing("voila")), reason=browser.missing("voila") or "-")
 def test_the_app_shows_the_case_study_and_no_code(page, place, tmp_path):
     notebook = workbench.NOTEBOOKS.parent / "widgets" / "app.ipynb"
+    before = {path: path.stat().st_mtime for path in notebook.parent.rglob("*") if "__pycache__" not in path.parts}
     with browser.voila(notebook, tmp_path, KADAPTER_RUNS=str(place / "runs")) as served:
         opened = page.context.new_page()
+        asked, said = [], []
+        opened.on("request", lambda request: asked.append(request.url))
+        opened.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         opened.goto(served.url())
         widget = root(opened, "Edit the sentence")
         widget.wait_for()
         assert opened.locator(".cm-editor, .highlight, .jp-InputArea-editor:visible").count() == 0
         assert "import" not in opened.locator("body").inner_text()
+        captions = " ".join(widget.locator("caption").all_inner_texts())  # the first case is one that knowledge decides
+        assert re.search("backbone · ✗", captions) and re.search("F · ✓", captions)
         browser.choose(widget.get_by_label("Cases", exact=True), "all")
         widget.get_by_text("12 of 12 cases").wait_for()
         widget.get_by_label("Sentence", exact=True).fill(EDITED)
         widget.get_by_text("answered now").wait_for()
         assert_shows(opened, place, "F", EDITED)
+        widget.get_by_title("Add the case as it is shown").click()
+        widget.get_by_text("1. They never saw [Brill]").wait_for(state="attached")
+        for kind, name in (("LaTeX", "cases.tex"), ("CSV", "cases.csv")):
+            with opened.expect_download() as download:
+                widget.get_by_title(f"Write the added cases as {kind}").click()
+            assert download.value.suggested_filename == name
+            assert "Brill" in Path(download.value.path()).read_text(encoding="utf-8")
+        icon = widget.get_by_title("Write the added cases as CSV").locator("i")
+        assert icon.evaluate("i => getComputedStyle(i, '::before').content") == '"⤓"'
         opened.close()
+    after = {path: path.stat().st_mtime for path in notebook.parent.rglob("*") if "__pycache__" not in path.parts}
+    assert after == before  # nothing is written where the app is
+    assert {url for url in asked if not url.startswith((served.address, "data:", "blob:"))} == set()
+    assert not [text for text in said if "Failed to initialize" in text or "ERR_" in text]

@@ -15,7 +15,7 @@ from ipywidgets import Widget
 
 from kadapter import catalog
 from kadapter.cases import exports
-from kadapter.cases.cases import Case, Cases
+from kadapter.cases.cases import Cases
 from kadapter.cases.inference import (
     ask,
     contributions,
@@ -25,6 +25,7 @@ from kadapter.cases.inference import (
     replace_mention,
     write_marked,
 )
+from kadapter.cases.table import NOT_ANSWERED, Case, CaseTable, plugged_name
 from kadapter.errors import KAdapterError
 from kadapter.model.adapter import KnowledgeAdapter
 from kadapter.model.backbone import Backbone, load_tokenizer
@@ -34,6 +35,7 @@ from widgets import AdapterSwitch, CaseStudy
 from widgets.adapter_switch import Plugs
 from widgets.background import Work
 from widgets.case_list import PAGE, CaseList
+from widgets.predictions import verdict
 from widgets.sentence import sentence_html
 from widgets.style import plain
 
@@ -89,8 +91,7 @@ def synthetic(n, labels=50, models=("backbone", "F")):
         }
     )
     found = random.normal(size=(len(models), n, labels)).astype(np.float32)
-    right = random.random((len(models), n)) < 0.5
-    return Cases(models, [f"label {i}" for i in range(labels)], frame, found, right)
+    return CaseTable(catalog.task("relation", labels=[f"label {i}" for i in range(labels)]), models, frame, found)
 
 
 # --- the list ---
@@ -104,7 +105,7 @@ def test_filters_choose_what_a_loop_over_the_cases_chooses():
         ("broken", "label 1", "", None),
         ("both wrong", "", "BOB", None),
         ("all", "label 2", "ada", (-0.5, 1.0)),
-        ("both right", "", "office 1", (-9.0, 0.0)),
+        ("both right", "", "office 1", (0.0, 0.5)),
     ]:
         chosen = cases.select(kind, "F", label=label, text=text, margin=margin)
         expected = set()
@@ -132,7 +133,7 @@ def test_the_margin_of_several_true_labels_is_that_of_the_lowest_and_none_is_nan
     frame = pd.DataFrame({"example_id": list("abc"), "text": ["x"] * 3, "mentions": [[]] * 3})
     frame["true"] = [["p", "q"], [], ["p", "q", "r"]]
     found = np.array([[[5, 2, 4], [1, 2, 3], [1, 2, 3]]], np.float32)
-    cases = Cases(["F"], ["p", "q", "r"], frame, found, np.ones((1, 3), dtype=bool))
+    cases = CaseTable(catalog.task("typing", labels=["p", "q", "r"]), ["F"], frame, found)
     np.testing.assert_array_equal(cases.margins, [[-2, np.nan, np.nan]])
     np.testing.assert_array_equal(cases.true_logits, [[3.5, 0, 2]])
     assert cases.select("all", "F", "F", margin=(-9.0, 9.0)).tolist() == [0]
@@ -210,6 +211,103 @@ def test_a_toggled_adapter_is_unplugged_and_its_share_is_what_is_missing(study, 
     np.testing.assert_allclose(study.shown.case.logits["F+L"], whole, atol=1e-5)
 
 
+def test_an_unplugged_adapter_is_named_wherever_the_row_is(study):
+    """Tables, bars, the static picture and every export."""
+    study.live.toggles["F+L", "L"].value = False
+    study.work.wait()
+    row = "F+L, L unplugged"
+    assert f"<caption>{row} · " in study.answers._tables.value and row in study.picture()
+    titles = [a.text for a in study.answers._bars.figure.layout.annotations]
+    assert titles == ["backbone", row]
+    assert study.answers._bars.figure.data[1].hovertemplate.startswith(row)
+    study.export.add.click()
+    (case,) = study.export.cases
+    assert list(case.logits) == ["backbone", row]
+    for written in (exports.latex, exports.markdown, exports.table):
+        assert exports.md(row) in written([case], LABELS) or row in written([case], LABELS)
+    study.live.toggles["F+L", "L"].value = True
+    study.work.wait()
+    assert "unplugged" not in study.picture()
+    alone = [plugged_name("F", ["F"], []), plugged_name("F+L", ["F", "L"], []), plugged_name("F+L", ["F", "L"], ["F"])]
+    assert alone == ["F, unplugged", "F+L, F and L unplugged", row]
+
+
+def test_an_edited_sentence_has_no_true_label_until_it_is_given(study):
+    original = study.cases[study.list.case]
+    assert study.live.true.layout.display == "none" and study.shown.original is None
+    study.live.sentence.value = "[Ada] likes {tea} ."
+    study.work.wait()
+    assert study.shown.case.true is None and study.live.true.layout.display == ""
+    assert "✓ answers" not in study.answers._tables.value and "✗ answers" not in study.answers._tables.value
+    assert "(true)" not in study.answers._tables.value + str(study.answers._bars.figure.layout.yaxis.ticktext)
+    head = study.answers._sentence.value  # beside the original, with its label and what was answered to it
+    assert head.index("In the data") < head.index("(not given)") and "Ada" in head
+    assert f"True label: <b>{original.true[0]}</b>" in head and original.text.split()[0] in head
+    assert verdict(study.cases.answer("backbone", original.index), original.true) in head
+    study.export.add.click()
+    assert "(not given)" in exports.table(study.export.cases, LABELS)
+    best = LABELS[int(study.shown.case.logits["backbone"].argmax())]
+    study.live.true.value = best
+    assert study.shown.case.true == [best] and f"backbone · ✓ answers {best}" in study.answers._tables.value
+    study.live.names["subject"].value = "Bo"  # another edit keeps what was given
+    study.work.wait()
+    assert study.shown.case.true == [best]
+    study.live.reset.click()
+    study.work.wait()
+    assert study.shown.case.true == original.true and study.live.true.layout.display == "none"
+    assert study.live.truth is None and "In the data" not in study.answers._sentence.value
+
+
+def test_several_labels_or_none_can_be_true_of_an_edited_sentence(backbone, tokenizer):
+    model = KnowledgeModel(backbone, task=catalog.task("typing", labels=["artist", "person", "place"])).eval()
+    cases = Cases.from_models({"backbone": (model, tokenizer)}, tiny.typings(8))
+    study = CaseStudy({"backbone": model}, cases)
+    study.live.sentence.value = "They met [Ada] ."
+    study.work.wait()
+    assert study.shown.case.true is None
+    study.live.true.value = ("artist", "person")
+    assert study.shown.case.true == ["artist", "person"]
+    study.live.true.value = (NOT_ANSWERED,)
+    assert study.shown.case.true == [] and "True label: <b>(none)</b>" in study.answers._sentence.value
+
+
+def test_what_is_answered_is_what_the_score_decides(backbone, tokenizer):
+    """A label with a negative logit may come first and be true, and still be no answer."""
+    task = catalog.task("typing", labels=["artist", "person", "place"])
+    frame = pd.DataFrame(
+        {"example_id": ["a"], "text": ["Rome"], "mentions": [[[0, 4, "mention"]]], "true": [["place"]]}
+    )
+    found = np.array([[[-3, -2, -1]], [[-3, -2, 1]]], np.float32)
+    cases = Cases(task, ["backbone", "F"], frame, found)
+    assert cases.right.tolist() == [[False], [True]] and cases.answer("backbone", 0) == []
+    assert cases.table([0])["answer"].tolist() == [NOT_ANSWERED, "place"]
+    models = {name: KnowledgeModel(backbone, task=task) for name in cases.models}
+    html = CaseStudy(models, cases).answers._tables.value
+    assert "backbone · ✗ answers no label" in html and "F · ✓ answers place" in html
+    assert html.count("where its logit is above 0") == 1  # the threshold is explained once
+    first = html[html.index("<tbody>") : html.index("</tr>", html.index("<tbody>"))]
+    assert "place (true)" in first and "kadapter-not" in first  # true, but not answered
+    assert "✓ place" not in html
+
+
+def test_the_list_shows_the_number_that_orders_it():
+    cases = synthetic(40, labels=4)
+    shown = CaseList(cases, "F", "backbone")
+    shown.kind.value = "all"
+    for sort, numbers in (("movement", cases.movement("F")), ("margin", cases.margins[1])):
+        shown.sort.value = sort
+        lines = [float(line.split()[1]) for line, _ in shown.rows.options]
+        assert lines == pytest.approx([numbers[i] for _, i in shown.rows.options], abs=0.006)
+
+
+def test_the_first_case_is_one_in_which_only_the_model_is_right():
+    cases = synthetic(200, labels=4, models=("backbone", "F", "F+L"))
+    shown = CaseList(cases, "F", "backbone")
+    assert shown.kind.value == "alone" and cases.right[:, shown.case].tolist() == [False, True, False]
+    assert "right alone" in shown.kind.options[0][0]
+    assert CaseList(synthetic(200, labels=4), "F", "backbone").kind.value == "fixed"
+
+
 def test_contributions_equal_a_model_that_never_had_the_adapter_plugged(models, tokenizer):
     sentences = ["[Ada] likes {tea} .", "[Bo] of the long name hates {milk} very much ."]
     found, moves = contributions(models["F+L"], tokenizer, sentences)
@@ -221,12 +319,20 @@ def test_contributions_equal_a_model_that_never_had_the_adapter_plugged(models, 
         assert expected.abs().max() > 1e-3
 
 
-def test_mistakes_are_one_sentence_in_the_widget_and_the_last_answer_stays(study):
+def test_mistakes_are_one_sentence_at_the_edit_and_the_last_answer_is_greyed(study):
     before = study.shown
+    below = study.live.children[study.live.children.index(study.live.sentence) + 1]
+    assert study._message in below.children and study.work.box in below.children
+    assert not study.answers.stale and not study.answers.picture().startswith("<div style")
     study.live.sentence.value = "nobody [closed this"
+    assert study.answers.stale  # before anything is answered
     study.work.wait()
     assert "bracket is never closed" in study._message.value and "Traceback" not in study._message.value
-    assert study.shown is before
+    assert study.shown is before and study.answers.stale and "kadapter-stale" in study.answers._dom_classes
+    assert study.answers.picture().startswith('<div style="opacity: 0.4">')
+    study.live.reset.click()
+    study.work.wait()
+    assert not study.answers.stale and not study._message.value.count("alert")
     study.export.buttons["CSV"].click()
     assert "no case is chosen" in study.export.message.value
     study.models.answer = lambda sentence, progress: 1 / 0
@@ -368,7 +474,7 @@ def test_scripts_and_markup_are_shown_not_run(models, tokenizer):
     html = study._repr_mimebundle_()["text/html"] + study.answers._sentence.value + study.answers._tables.value
     assert "<script" not in html and "<a href" not in html and "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     ticks = study.answers._bars.figure.layout.yaxis.ticktext
-    assert ticks[0] == "<b>✓ &lt;a href='x'&gt;&#36;l&#36;&lt;/a&gt;</b>"
+    assert ticks[0] == "<b>&lt;a href='x'&gt;&#36;l&#36;&lt;/a&gt; (true)</b>"
     assert plain("<b>$a$ & b") == "&lt;b&gt;&#36;a&#36; &amp; b"
 
 

@@ -1,5 +1,8 @@
 """Runs, DatasetBrowser, the app and the training curves without a browser: what they find, show, escape and refuse."""
 
+import json
+import os
+import shutil
 from pathlib import Path
 
 import datasets
@@ -18,6 +21,7 @@ from widgets.app import App, studies
 from widgets.dataset_browser import ANY, PAGE
 from widgets.dataset_rows import row_html
 from widgets.run_views import differing, headline
+from widgets.runs import lab_address
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,13 @@ def test_parameters_that_differ_are_those_that_differ(browser):
         "model": {"finetune/typing-frozen-F": "F", "finetune/typing-frozen-backbone": "backbone"}
     }
     assert "training.epochs" not in browser.picture() and ">model<" in browser.picture()
-    one = differing(browser.chosen[:1])
+    browser._list.value = ()  # those of the newest run's stage, not whatever is listed
+    browser.wait()
+    assert ">model<" in browser._text.value and "data/all" not in browser._text.value
+    browser._list.value = ("data/all",)  # nothing to compare with: all its parameters
+    browser.wait()
+    assert "data/all" in browser._text.value and "finetune" not in browser._text.value
+    one = differing([runs.load(browser.root / "tiny/finetune/typing-frozen-F")])
     assert one.loc["training.epochs"].tolist() == ["3"]  # of a single run, all
 
 
@@ -63,12 +73,31 @@ def test_every_view_has_a_picture_or_a_sentence(browser):
     browser.wait()
     assert "unknown preset" in browser._message.value and "Traceback" not in browser._message.value
     browser._what.value = "Confusions"
-    browser._list.value = ("finetune/typing-frozen-F",)
+    for chosen in ((), ("finetune/typing-frozen-F",), ("finetune/typing-frozen-backbone",), ("data/all",)):
+        browser._list.value = chosen
+        browser.wait()
+        assert "finetune/typing-frozen-F against finetune/typing-frozen-backbone" in browser._text.value
+        assert not browser._message.value and "heatmap" in str(browser._drawing.outputs[0]["data"][static.PLOTLY])
+    browser._search.value = "frozen-F"  # nothing is left to compare with
     browser.wait()
     assert "two runs of the stage finetune" in browser._message.value
-    browser._list.value = ()
-    browser.wait()
-    assert not browser._message.value and "heatmap" in str(browser._drawing.outputs[0]["data"][static.PLOTLY])
+
+
+def test_it_opens_on_the_newest_run(place, tmp_path):
+    root = shutil.copytree(place / "runs", tmp_path / "runs")
+    aged = ["tiny/finetune/typing-frozen-F", "tiny/data/all", "tiny/finetune/typing-frozen-backbone"]
+    for age, run in enumerate(aged):
+        os.utime(root / run / runs.RESULT, (1e9 - age, 1e9 - age))
+    old = runs.begin(root / "aged/start/zz", stage="start", name="zz", parameters={}).finish(metrics={"f1": 0.5})
+    older = runs.begin(root / "aged/start/aa", stage="start", name="aa", parameters={}).finish(metrics={"f1": 0.5})
+    for age, run in ((50, old), (90, older)):
+        os.utime(run / runs.RESULT, (1e9 - age, 1e9 - age))
+    shown = Runs(root).wait()
+    assert shown.preset == "tiny" and shown._list.value == ("finetune/typing-frozen-F",)
+    assert "against backbone" in shown._text.value and shown._text.value.count("typing") == 2  # beside what it beats
+    os.utime(older / runs.RESULT, (2e9, 2e9))
+    shown = Runs(root).wait()
+    assert shown.preset == "aged" and shown._list.value == ("start/aa",)
 
 
 def test_a_new_run_is_found_by_refresh(place):
@@ -88,9 +117,17 @@ def test_a_new_run_is_found_by_refresh(place):
 
 
 def test_links_lead_to_executed_notebooks(browser, place, monkeypatch):
-    monkeypatch.chdir(place)
+    monkeypatch.setattr("widgets.runs.jupyter_runtime_dir", lambda: str(place))
+    monkeypatch.setenv("JPY_PARENT_PID", "77")
     browser._list.value = ("finetune/typing-frozen-F",)
-    assert 'href="runs/tiny/finetune/typing-frozen-F/notebook.ipynb"' in browser._links.value
+    path = place / "runs/tiny/finetune/typing-frozen-F/notebook.ipynb"
+    assert f"<code>{path}</code>" in browser._links.value and "href" not in browser._links.value  # no Lab is known
+    for folder, address in ((place, "/base/lab/tree/runs/tiny"), (place / "runs", "/base/lab/tree/tiny")):
+        (place / "jpserver-77.json").write_text(json.dumps({"root_dir": str(folder), "base_url": "/base/"}))
+        assert lab_address(path) == f"{address}/finetune/typing-frozen-F/notebook.ipynb"
+    assert lab_address(place / "case_study.ipynb") == ""  # outside what is served
+    browser._list.value = ("finetune/typing-frozen-backbone",)
+    assert 'href="/base/lab/tree/tiny/finetune/typing-frozen-backbone/notebook.ipynb"' in browser._links.value
     browser._list.value = ("data/all",)
     assert "it has no notebook" in browser._links.value and "href" not in browser._links.value
     browser.wait()

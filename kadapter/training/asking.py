@@ -1,0 +1,167 @@
+"""Asking a model for words: log-probabilities where a text has [MASK], of candidates of any length, and how well it
+speaks (perplexity). With every adapter unplugged (`model.only()`) the backbone answers, to the bit."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from kadapter.errors import KAdapterError
+from kadapter.formats.lama import MASK
+from kadapter.formats.schemas import CLOZE
+from kadapter.model.adapter import KnowledgeAdapter
+from kadapter.model.backbone import Backbone
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.language_head import language_kind
+from kadapter.tasks.base import IGNORE
+from kadapter.tasks.cloze import ClozeTask
+from kadapter.tasks.prompts import Prompts, word_ids
+from kadapter.training.batches import Encoded, Ragged, encode
+from kadapter.training.predict import answered
+
+__all__ = ["answer_log_likelihoods", "language_model", "perplexity", "token_log_probabilities", "word_ids"]
+
+LONGEST = 512  # tokens of a text that are read
+
+
+def language_model(
+    backbone: Backbone, adapters: Mapping[str, KnowledgeAdapter | str | Path] | None = None
+) -> KnowledgeModel:
+    """A backbone that speaks with its own language head, and adapters beside it (`h_last + P(adapter)`): an adapter
+    that was never trained to speak changes nothing by a bit.
+
+    Raises KAdapterError for a backbone without a language head of its own.
+    """
+    kind = language_kind(backbone)
+    if kind is None:
+        raise KAdapterError(f"backbone '{backbone.name}' is no language model: expected a masked or causal one")
+    model = KnowledgeModel(backbone, "residual", task=ClozeTask(reading=kind))
+    for name, adapter in (adapters or {}).items():
+        model.plug(name, adapter)
+    return model.eval()
+
+
+def token_log_probabilities(
+    model: KnowledgeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    ids: Sequence[int] | None = None,
+    batch_tokens: int = 4096,
+    bf16: bool = False,
+    progress: bool = False,
+) -> Float[np.ndarray, "texts candidates"]:
+    """The log-probability of each token where a text has [MASK], over the whole vocabulary; of the tokens `ids` alone
+    where they are given.
+
+    A masked model reads the text with its own mask token there; a causal one what stands before it. Equal texts are
+    computed once. Raises KAdapterError for a model that does not speak, and for a text without exactly one [MASK], or
+    for a causal model with nothing before it.
+    """
+    task = _speaking(model)
+    for text in texts:
+        if MASK not in text:
+            raise KAdapterError(f"nothing is asked in {text!r}: expected one {MASK}")
+    asked = list(dict.fromkeys(texts))
+    prompts = Prompts(tokenizer, task.reading, _longest(model))
+    read = [prompts.asked(p, [""], -1)[0] for p in prompts.read(asked, asked)]
+    columns = None if ids is None else torch.as_tensor(list(ids), device=next(model.parameters()).device)
+    out = np.empty((len(asked), model.head.language.vocabulary if ids is None else len(ids)), dtype=np.float32)
+    encoded = _encoded([one.ids for one in read], [one.asked for one in read], None, tokenizer)
+    for chosen, _, result in answered(model, encoded, batch_tokens, bf16, progress):
+        log = result.logits.float().log_softmax(-1)
+        out[chosen] = (log if columns is None else log[:, columns]).cpu().numpy()
+    place = {text: i for i, text in enumerate(asked)}
+    return out[[place[text] for text in texts]]
+
+
+def answer_log_likelihoods(
+    model: KnowledgeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    answers: Sequence[Sequence[str]],
+    batch_tokens: int = 4096,
+    bf16: bool = False,
+    progress: bool = False,
+) -> list[Float[np.ndarray, " answers"]]:
+    """Per text the mean log-probability of each candidate answer's pieces where the text has [MASK]: one mask a piece,
+    or one piece after the other. Raises KAdapterError as `token_log_probabilities`, and for a text without answers."""
+    task = ClozeTask(reading=_speaking(model).reading, max_length=_longest(model), candidates="given")
+    rows = []
+    for number, (text, known) in enumerate(zip(texts, answers, strict=True)):
+        if not known:
+            raise KAdapterError(f"no answers to choose from in {text!r}: expected at least one")
+        rows.append({"id": str(number), "relation": "", "text": text, "answer": known[0], "candidates": list(known)})
+    encoded = encode(task, tokenizer, Dataset.from_list(rows, features=CLOZE), progress)
+    found: list = [None] * len(encoded)
+    for chosen, batch, result in answered(model, encoded, batch_tokens, bf16, progress):
+        for index, scores in zip(chosen, task.outputs(result.logits, batch), strict=True):
+            found[index] = scores
+    return found
+
+
+def perplexity(
+    model: KnowledgeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_length: int = 128,
+    batch_tokens: int = 1024,
+    bf16: bool = False,
+    progress: bool = False,
+) -> float:
+    """exp of the mean negative log-probability of the texts' tokens: each given those before it (causal), or given all
+    others (masked: pseudo-perplexity, Salazar et al., 2020). Special tokens are not scored.
+
+    Raises KAdapterError for a model that does not speak, and where no token can be scored.
+    """
+    task = _speaking(model)
+    prompts = Prompts(tokenizer, task.reading, max_length)
+    ids, asked, labels = [], [], []
+    for prompt in prompts.read(texts, texts):
+        for one in prompts.each_token(prompt):
+            ids.append(one.ids)
+            asked.append(one.asked)
+            labels.append(one.labels)
+    encoded = _encoded(ids, asked, labels, tokenizer)
+    total, count = 0.0, sum(map(len, asked))
+    if not count:
+        raise KAdapterError("perplexity: no text has two tokens; expected plain text")
+    for _, batch, result in answered(model, encoded, batch_tokens, bf16, progress):
+        right = batch["labels"][batch["asked"] >= 0]
+        total += float(_log_of(result.logits, right).sum())
+    return math.exp(-total / count)
+
+
+def _log_of(logits: Float[Tensor, "asked vocabulary"], right: Tensor) -> Float[Tensor, " asked"]:
+    return -torch.nn.functional.cross_entropy(logits.float(), right, reduction="none")
+
+
+def _speaking(model: KnowledgeModel) -> ClozeTask:
+    if not isinstance(model.task, ClozeTask):
+        raise KAdapterError(
+            f"this model answers the task {model.task.name if model.task else 'none'!r} and does not speak: "
+            "expected one of kadapter.training.asking.language_model, or of a cloze run"
+        )
+    return model.task
+
+
+def _longest(model: KnowledgeModel) -> int:
+    return min(LONGEST, getattr(model.backbone.config, "max_position_embeddings", LONGEST) - 2)  # RoBERTa counts from 2
+
+
+def _encoded(
+    ids: list[list[int]], asked: list[list[int]], labels: list[list[int]] | None, tokenizer: PreTrainedTokenizerBase
+) -> Encoded:
+    """Sequences as facts, so that nothing is computed beside their scores."""
+    columns: dict[str, Ragged | np.ndarray] = {
+        "input_ids": Ragged.of(ids),
+        "asked": Ragged.of(asked),
+        "labels": Ragged.of(labels or [[IGNORE] * len(one) for one in asked]),
+        "plain": np.zeros(len(ids), dtype=np.int64),
+    }
+    return Encoded(columns, {"input_ids": tokenizer.pad_token_id, **ClozeTask.pads})
