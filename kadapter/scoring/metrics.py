@@ -276,13 +276,14 @@ class SemEval(Metric):
 class Squad(Metric):
     """Exact match and word F1 of answers, best over each question's gold answers, mean over questions. Table 3.
 
-    SearchQA and Quasar-T are scored so, with the SQuAD normalisation (Rajpurkar et al., 2016).
+    SearchQA, Quasar-T and XQuAD are scored so, by SQuAD's evaluation v1.1 (Rajpurkar et al., 2016): where an answer
+    normalises to nothing, the exact match may be 1 and F1 is 0, unlike in v2.0.
     `predictions` are n strings, `references` n lists of gold answers; a question without any gets 0.
     """
 
     name = "squad"
     primary = "f1"
-    title = "F1"
+    title = "F1 (SQuAD v1.1)"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
         self._same_length(predictions, references)

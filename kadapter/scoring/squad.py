@@ -1,4 +1,5 @@
-"""Comparing two answers as SQuAD's evaluation does (Rajpurkar et al., 2016)."""
+"""Comparing two answers as SQuAD's evaluation v1.1 does (Rajpurkar et al., 2016; evaluate-v1.1.py), by which SearchQA,
+Quasar-T and XQuAD are scored. v2.0 differs where an answer normalises to nothing."""
 
 import re
 import string
@@ -17,9 +18,8 @@ def exact_match(prediction: str, answer: str) -> float:
 
 
 def f1(prediction: str, answer: str) -> float:
-    """F1 of the two bags of normalised words (SQuAD). Two texts without words are equal: 1.0."""
+    """F1 of the two bags of normalised words, as v1.1: without a common word 0.0, also where both have no word left
+    (v2.0, which has questions without an answer, counts these as equal)."""
     predicted, gold = normalize_answer(prediction).split(), normalize_answer(answer).split()
-    if not predicted or not gold:
-        return float(predicted == gold)  # as SQuAD's evaluate-v2.0.py
     common = sum((Counter(predicted) & Counter(gold)).values())
-    return 2 * common / (len(predicted) + len(gold))
+    return 2 * common / (len(predicted) + len(gold)) if common else 0.0

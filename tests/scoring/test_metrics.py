@@ -95,11 +95,18 @@ def test_squad_normalisation():
         ("a blue cat", "the blue blue dog", 2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3)),
         ("red", "blue", 0.0),
         ("", "blue", 0.0),
-        ("the", "a", 1.0),  # nothing left on either side
+        ("the", "a", 0.0),  # nothing left on either side: evaluate-v1.1.py's num_same == 0 comes first
+        ("", "", 0.0),
+        ("The.", "the", 0.0),
     ],
 )
 def test_squad_f1_by_hand(prediction, answer, expected):
     assert squad.f1(prediction, answer) == pytest.approx(expected)
+
+
+def test_nothing_left_on_either_side_is_an_exact_match_without_f1():
+    """By hand from evaluate-v1.1.py: "The" and "a!" both become ""; exact_match_score 1, f1_score 0."""
+    assert metrics.get("squad")(["The", "Rome"], [["a!"], ["Rome"]]) == {"exact_match": 1.0, "f1": 0.5}
 
 
 def test_squad_takes_the_best_gold_answer():
@@ -178,7 +185,10 @@ def test_laws(name, data):
     perfect = metric(gold, references)
     scorable = {"cloze": False}  # a rank is right by itself, whatever the reference
     scorable |= {"micro_f1": any(gold), "semeval": any(gold), "multilabel": np.any(gold), "figer": np.any(gold)}
-    if scorable.get(name, True):
+    if name == "squad":  # an answer of which normalisation leaves nothing has no F1 in v1.1
+        worded = np.mean([bool(squad.normalize_answer(answer)) for answer in gold])
+        assert perfect == pytest.approx({"exact_match": 1.0, "f1": worded})
+    elif scorable.get(name, True):
         assert perfect == pytest.approx(dict.fromkeys(perfect, 1.0))
 
 
