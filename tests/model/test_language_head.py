@@ -11,7 +11,7 @@ from kadapter.model.adapter import AdapterConfig, build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.language_head import LanguageHead, language_kind, own_language_head
-from kadapter.training.asking import language_model
+from kadapter.training.language import language_model
 from tests import speaking
 
 TEXTS = ["They saw Arbon there .", "The naïve dog barked loudly at Coxon , who wrote ."]

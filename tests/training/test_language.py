@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from kadapter.errors import KAdapterError
 from kadapter.model.backbone import Backbone, load_tokenizer
-from kadapter.training.asking import (
+from kadapter.training.language import (
     answer_log_likelihoods,
     language_model,
     perplexity,

@@ -145,7 +145,7 @@ def _speaking(model: KnowledgeModel) -> ClozeTask:
     if not isinstance(model.task, ClozeTask):
         raise KAdapterError(
             f"this model answers the task {model.task.name if model.task else 'none'!r} and does not speak: "
-            "expected one of kadapter.training.asking.language_model, or of a cloze run"
+            "expected one of kadapter.training.language.language_model, or of a cloze run"
         )
     return model.task
 
