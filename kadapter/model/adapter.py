@@ -48,7 +48,7 @@ class TransformerLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(
-        self, x: Float[Tensor, "batch tokens width"], mask: Bool[Tensor, "batch 1 1 tokens"] | None
+        self, x: Float[Tensor, "batch tokens width"], mask: Bool[Tensor, "batch 1 queries tokens"] | None
     ) -> Float[Tensor, "batch tokens width"]:
         """`mask` is True where a key may be attended to."""
         q, k, v = (
@@ -64,7 +64,7 @@ class TransformerLayer(nn.Module):
         q: Float[Tensor, "batch heads tokens size"],
         k: Float[Tensor, "batch heads tokens size"],
         v: Float[Tensor, "batch heads tokens size"],
-        mask: Bool[Tensor, "batch 1 1 tokens"] | None,
+        mask: Bool[Tensor, "batch 1 queries tokens"] | None,
     ) -> Float[Tensor, "batch heads tokens size"]:
         """Fused attention. With dropout on a processor torch has no fused kernel: written out, with our dropout."""
         dropout = self.dropout.p if self.training else 0.0
@@ -97,7 +97,7 @@ class AdapterLayer(nn.Module):
         self,
         state: Float[Tensor, "batch tokens hidden"],
         former: Float[Tensor, "batch tokens hidden"] | None,
-        mask: Bool[Tensor, "batch 1 1 tokens"] | None,
+        mask: Bool[Tensor, "batch 1 queries tokens"] | None,
     ) -> Float[Tensor, "batch tokens hidden"]:
         skip = state if former is None else state + former
         x = self.down(torch.cat([state, former], dim=-1) if self.concat and former is not None else skip)
@@ -155,6 +155,10 @@ class KnowledgeAdapter(nn.Module):
         mask = None
         if attention_mask is not None and self.config.mask_padding:
             mask = attention_mask.bool()[:, None, None, :]
+        if self.config.causal:
+            mask = causal_mask(states[0], mask)
+        if self.config.normalize == "rms":
+            states = [root_mean_square_norm(state) for state in states]
         first, *more = self.layers
         output = first(states[0], None, mask)
         for layer, state in zip(more, states[1:], strict=True):
@@ -187,6 +191,23 @@ class KnowledgeAdapter(nn.Module):
         from kadapter.hub import adapter_folder
 
         return adapter_folder.push_adapter(self, repo, backbone, private, **commit)
+
+
+def causal_mask(
+    state: Float[Tensor, "batch tokens hidden"], mask: Bool[Tensor, "batch 1 1 tokens"] | None
+) -> Bool[Tensor, "batch 1 tokens tokens"]:
+    """What each token may attend to: of the keys of `mask` those that are not after it, and itself, so that padding on
+    the left has something to attend to."""
+    tokens = state.shape[1]
+    before = torch.ones(tokens, tokens, dtype=torch.bool, device=state.device).tril()[None, None]
+    if mask is not None:
+        before = before & mask | torch.eye(tokens, dtype=torch.bool, device=state.device)
+    return before.expand(state.shape[0], 1, tokens, tokens)
+
+
+def root_mean_square_norm(x: Float[Tensor, "batch tokens hidden"]) -> Float[Tensor, "batch tokens hidden"]:
+    """Each vector divided by its root mean square (Zhang and Sennrich, 2019)."""
+    return (x.float() * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-6)).to(x.dtype)
 
 
 if TYPE_CHECKING:

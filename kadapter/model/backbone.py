@@ -5,6 +5,7 @@ changes).
 `from_pretrained`: a local folder or a Hub id.
 """
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
@@ -123,6 +124,14 @@ class Backbone(nn.Module):
     def depth(self) -> int:
         """Number of layers = index of the last hidden state."""
         return self.config.num_hidden_layers
+
+    @functools.cached_property
+    def causal(self) -> bool:
+        """Whether a token's state depends on itself and those before it alone, as tried on two texts of two tokens."""
+        ids = torch.tensor([[5, 6], [5, 7]], device=next(self.parameters()).device)
+        with torch.no_grad():
+            first = self.hidden_states(ids, torch.ones_like(ids))[0, :, 0].float()
+        return bool((first[0] - first[1]).abs().max() <= 1e-5 * first.abs().max())
 
     @property
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kadapter.model.backbone import Backbone
 
 COMBINE = ("add", "concat")
+NORMALIZE = ("none", "rms")
 ACTIVATIONS = (  # of transformers.activations.ACT2FN; a test compares them
     *("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_python_tanh"),
     *("gelu_pytorch_tanh", "hardswish", "laplace", "leaky_relu", "linear", "mish", "prelu", "quick_gelu", "relu"),
@@ -67,6 +68,18 @@ class AdapterConfig:
         ),
     ] = "concat"
     mask_padding: Annotated[bool, value("no lets padding be attended to, as the official code does")] = True
+    causal: Annotated[
+        bool, value("a token attends to itself and those before it alone; `for_backbone` does as the backbone does")
+    ] = False
+    normalize: Annotated[
+        str,
+        OneOf("normalize", NORMALIZE),
+        value(
+            "how the backbone's states are read: as they are (`none`: the paper, and models whose layers end in a "
+            "norm), or divided by their root mean square (`rms`: decoders that normalise before each layer carry "
+            "activations of thousands at the first token); `for_backbone` takes `rms` for a causal backbone"
+        ),
+    ] = "none"
 
     def __post_init__(self) -> None:
         values.check(type(self), vars(self), noun="adapter setting")
@@ -94,8 +107,9 @@ class AdapterConfig:
         """Sizes that scale with a backbone; for RoBERTa-large they are the published ones.
 
         Plug layers are the first, the middle and the last but one; the width is three quarters of the hidden size in
-        whole heads of 64 (one head below that); the feed-forward part is four times as wide. `sizes` override, and what
-        follows from a width follows from the given one. Raises KAdapterError for a plug layer that the backbone does
+        whole heads of 64 (one head below that); the feed-forward part is four times as wide. Beside a causal backbone
+        an adapter is causal, too, and reads normalised states. `sizes` override, and what follows from a width follows
+        from the given one. Raises KAdapterError for a plug layer that the backbone does
         not have.
         """
         known = values.check(cls, sizes | {"hidden_size": backbone.hidden_size}, noun="adapter setting")
@@ -105,6 +119,8 @@ class AdapterConfig:
             "width": width,
             "heads": width // 64 if width % 64 == 0 else 1,
             "inner": 4 * width,
+            "causal": backbone.causal,
+            "normalize": "rms" if backbone.causal else "none",
         }
         config = cls.from_dict(defaults | known)
         backbone.check_state_indices(config.plug_layers)

@@ -11,6 +11,19 @@ from kadapter.catalog import FUSIONS
 from kadapter.errors import unknown
 
 
+class Projection(nn.Module):
+    """`sigmoid(g a) P a`: zero, with its gate half open, until it is trained."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.linear, self.gate = nn.Linear(hidden_size, hidden_size, bias=False), nn.Linear(hidden_size, 1)
+        for p in self.parameters():
+            nn.init.zeros_(p)
+
+    def forward(self, output: Float[Tensor, "batch tokens hidden"]) -> Float[Tensor, "batch tokens hidden"]:
+        return self.gate(output).sigmoid() * self.linear(output)
+
+
 class Fusion(nn.Module):
     """Makes (batch, tokens, width) of the last state and one output per adapter name.
 
@@ -20,9 +33,9 @@ class Fusion(nn.Module):
     - project: per adapter a linear layer 2 * hidden -> hidden over [h ; a_i]; with two or more, another n * hidden ->
       hidden over all of them (the official code).
     - add: h + a_1 + ... + a_n.
-    - residual: h + P_1 a_1 + ... + P_n a_n, each P a linear map without bias that is zero at the start, so that what
-      reads h can read this instead, and an untrained adapter changes nothing by a bit (for a language head that is the
-      backbone's own).
+    - residual: h + g_1 P_1 a_1 + ... + g_n P_n a_n, each P a linear map without bias that is zero at the start, so that
+      what reads h can read this instead, and an untrained adapter changes nothing by a bit (for a language head that is
+      the backbone's own). g in (0, 1) is a gate at each token: sigmoid of a linear map of a.
 
     With no adapter every kind returns the last state itself. An output of None (an adapter that is unplugged)
     counts as zeros.
@@ -38,9 +51,7 @@ class Fusion(nn.Module):
             self.pair = nn.ModuleList(nn.Linear(2 * hidden_size, hidden_size) for _ in range(adapters))
             self.join = nn.Linear(adapters * hidden_size, hidden_size) if adapters > 1 else None
         if kind == "residual":
-            self.parts = nn.ModuleList(nn.Linear(hidden_size, hidden_size, bias=False) for _ in range(adapters))
-            for part in self.parts:
-                nn.init.zeros_(part.weight)
+            self.parts = nn.ModuleList(Projection(hidden_size) for _ in range(adapters))
 
     def forward(
         self, last: Float[Tensor, "batch tokens hidden"], outputs: Sequence[Float[Tensor, "batch tokens hidden"] | None]

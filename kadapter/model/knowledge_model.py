@@ -158,9 +158,9 @@ class KnowledgeModel(nn.Module):
         """Of a residual fusion: the projection that was trained and saved with an adapter."""
         saved = self.adapters[name].pretraining_head
         if self.fusion.kind == "residual" and saved is not None and saved.fusion == "residual":
-            with torch.no_grad():
-                part = self.fusion.parts[self.adapter_names.index(name)]
-                part.weight.copy_(saved.weights["fusion.parts.0.weight"])
+            prefix = "fusion.parts.0."
+            weights = {k.removeprefix(prefix): v for k, v in saved.weights.items() if k.startswith(prefix)}
+            self.fusion.parts[self.adapter_names.index(name)].load_state_dict(weights)
 
     def set_task(self, task: Task, seed: int = 0) -> "KnowledgeModel":
         """Give the model a new head for a task, and fresh fusion weights, both from `seed`; returns the model."""

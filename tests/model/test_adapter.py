@@ -107,6 +107,40 @@ def test_padding_changes_nothing(combine):
     torch.testing.assert_close(adapter(padded, mask)[:, :4], alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("normalize", ["none", "rms"])
+def test_no_later_token_changes_an_earlier_output(normalize):
+    torch.manual_seed(4)
+    adapter = shaken(AdapterConfig(12, (0, 1), 8, 2, 2, 10, causal=True, normalize=normalize))
+    states = torch.randn(2, 2, 6, 12)
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1]])  # padding on the left
+    whole = adapter(states, mask)
+    assert whole.isfinite().all()
+    for tokens in range(3, 6):
+        changed = states.clone()
+        changed[:, :, tokens:] = 7.0
+        torch.testing.assert_close(adapter(changed, mask)[:, :tokens], whole[:, :tokens], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            adapter(states[:, :, :tokens], mask[:, :tokens]), whole[:, :tokens], rtol=1e-5, atol=1e-5
+        )
+    torch.testing.assert_close(adapter(states[:, 1:, 2:], mask[1:, 2:]), whole[1:, 2:], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(adapter(states[:, :1]), whole[:1], rtol=1e-5, atol=1e-5)
+    open_to_all = KnowledgeAdapter(AdapterConfig(12, (0, 1), 8, 2, 2, 10, normalize=normalize)).eval()
+    open_to_all.load_state_dict(adapter.state_dict())
+    assert not torch.allclose(open_to_all(states, mask)[0, 0], whole[0, 0], atol=1e-3)
+
+
+def test_normalised_states_are_those_of_root_mean_square_one():
+    torch.manual_seed(5)
+    plain = shaken(AdapterConfig(12, (0, 1), 8, 1, 2, 10))
+    normed = KnowledgeAdapter(AdapterConfig(12, (0, 1), 8, 1, 2, 10, normalize="rms")).eval()
+    normed.load_state_dict(plain.state_dict())
+    states = torch.randn(2, 1, 4, 12)
+    states[:, :, 0] *= 3000.0  # the first token of a decoder that normalises before each layer
+    by_hand = states / (states**2).mean(-1, keepdim=True).sqrt()
+    torch.testing.assert_close(normed(states), plain(by_hand), rtol=1e-4, atol=1e-4)
+    assert normed(states).abs().max() < 20 and plain(states).abs().max() > 3000
+
+
 def test_official_behaviour_attends_to_padding():
     torch.manual_seed(3)
     adapter = shaken(AdapterConfig(12, (0,), 8, 1, 2, 10, mask_padding=False))

@@ -68,6 +68,15 @@ def test_hidden_states_are_found(folder, encoded):
     torch.testing.assert_close(other[:, 3:], states[0][:, 3:], rtol=1e-5, atol=1e-6)
 
 
+def test_an_adapter_is_causal_where_the_backbone_is(family):
+    name, folder = family
+    backbone = Backbone(folder)
+    assert backbone.causal == (name in ("gpt2", "llama", "qwen2"))
+    config = AdapterConfig.for_backbone(backbone)
+    assert (config.causal, config.normalize) == ((True, "rms") if backbone.causal else (False, "none"))
+    assert AdapterConfig.for_backbone(backbone, causal=False, normalize="none").causal is False
+
+
 def test_defaults_scale_with_the_backbone(folder):
     config = AdapterConfig.for_backbone(Backbone(folder))
     assert (config.hidden_size, config.plug_layers, config.width, config.heads) == (zoo.HIDDEN, (0, 1, 2), 24, 1)

@@ -95,7 +95,7 @@ def test_an_untrained_adapter_changes_no_score_by_a_bit(folder):
     model = language_model(backbone, {"F": adapter_for(backbone), "L": adapter_for(backbone, 1)})
     assert torch.equal(model(**batch).logits, bare)
     with torch.no_grad():
-        model.fusion.parts[0].weight.normal_()
+        model.fusion.parts[0].linear.weight.normal_()
     assert not torch.allclose(model(**batch).logits, bare)
     with model.only("L"):
         assert torch.equal(model(**batch).logits, bare)
@@ -109,7 +109,7 @@ def test_the_projection_travels_with_the_adapter(folder, tmp_path):
     backbone, batch = Backbone(folder), batch_of(folder)
     model = language_model(backbone, {"F": adapter_for(backbone)})
     with torch.no_grad():
-        model.fusion.parts[0].weight.normal_(std=0.1)
+        model.fusion.parts[0].linear.weight.normal_(std=0.1)
     expected = model(**batch).logits
     adapter = model.adapters["F"]
     weights = {f"fusion.{k}": v for k, v in model.fusion.state_dict().items()}
