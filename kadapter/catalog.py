@@ -56,6 +56,9 @@ KNOWLEDGE = {
     "linguistic": Knowledge("dependency", {"head_type": "position"}, "Section 3.3: dependency head prediction"),
 }
 
+# A kind of knowledge may bring a task of its own: the class <Name>Task of kadapter/tasks/<name>.py.
+TASKS |= {k.task: f"kadapter.tasks.{k.task}:{k.task.title()}Task" for k in KNOWLEDGE.values() if k.task not in TASKS}
+
 FUSIONS = ("concat", "project", "add", "residual")  # kadapter.model.fusion says what they are
 
 REGIMES = ("frozen", "paper", "full")  # of fine-tuning, in this order in every table

@@ -127,7 +127,7 @@ def import_(
     ] = False,
 ) -> None:
     """Read a released K-Adapter checkpoint into a folder that plugs into its backbone."""
-    from kadapter.hub import adapter_folder, official
+    from kadapter.hub import adapter_folder, official, official_layout
 
     name = name or path.resolve().parent.name
     indices = official.read_plug_layers(plug_layers)
@@ -137,10 +137,10 @@ def import_(
     imported.adapter.provenance |= {"name": name}
     folder = adapter_folder.save_adapter(imported.adapter, out or Path("adapters", name), made_for)
     typer.echo(f"used {len(imported.used)} leaves")
-    for line in official.tell(imported.used):
+    for line in official_layout.tell(imported.used):
         typer.echo(f"  {line}")
     typer.echo(f"left {len(imported.left_over)} leaves")
-    for line in official.tell(imported.left_over):
+    for line in official_layout.tell(imported.left_over):
         typer.echo(f"  {line}")
     if made_for["fingerprint"] is None:
         typer.echo(

@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from kadapter import catalog
 from kadapter.data.places import datasets, find, holding, missing_companion
 from kadapter.errors import KAdapterError
 from kadapter.formats.files import chunks, lines
@@ -131,9 +132,11 @@ def markdown() -> str:
 def count_records(path: Path, format: str) -> int:
     """The records of a file, counted without parsing them: by a key that each has once, by lines, or by rows.
 
-    Raises FormatError for a torn file and one that is no UTF-8.
+    A format without a quick way to count is read. Raises FormatError for a torn file and one that is no UTF-8.
     """
-    return _COUNTS[format](path)
+    if format in _COUNTS:
+        return _COUNTS[format](path)
+    return len(catalog.format_module(format).read(path))
 
 
 def _key(name: str) -> Callable[[Path], int]:

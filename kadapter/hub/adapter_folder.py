@@ -95,6 +95,18 @@ def read_config(path: Path) -> dict:
     return config
 
 
+def version_of(config: dict, path: Path) -> int:
+    """The format version of a configuration (CONTRIBUTING.md says what versions mean). Raises KAdapterError for one
+    that is no version."""
+    found = config.get("format_version")
+    if type(found) is not int or found < 1:
+        raise KAdapterError(
+            f"{path}: format_version: found {found!r}; expected a whole number from 1: "
+            "was this folder written by save_pretrained?"
+        )
+    return found
+
+
 def fill(module: nn.Module, weights: dict[str, Tensor], source: object) -> None:
     """Load weights into a module, checked leaf by leaf. Raises KAdapterError naming the first leaf that is missing, has
     another shape, or is not expected; the module is then unchanged."""
@@ -210,7 +222,7 @@ def load_adapter(
 
 def _newer(config: dict, path: Path) -> tuple[dict, dict]:
     """The adapter sizes that this version knows, and everything else that a newer one wrote; warns about the latter."""
-    version, sizes = config.get("format_version", 0), config["adapter"]
+    version, sizes = version_of(config, path), config["adapter"]
     top = {k: v for k, v in config.items() if k not in KEYS}
     known = {f.name for f in fields(AdapterConfig)}
     # In a file of our own version an unknown size is a mistake, which AdapterConfig names.

@@ -56,6 +56,12 @@ def load_model(
     """
     folder = adapter_folder.fetch(folder, revision)
     config = adapter_folder.read_config(folder / adapter_folder.MODEL_CONFIG)
+    version = adapter_folder.version_of(config, folder / adapter_folder.MODEL_CONFIG)
+    if version > adapter_folder.FORMAT_VERSION:
+        raise KAdapterError(
+            f"{folder} has format version {version}; this kadapter reads models up to version "
+            f"{adapter_folder.FORMAT_VERSION}: update kadapter, or pass its adapters on by themselves"
+        )
     saved, source = config["backbone"], folder / adapter_folder.MODEL_WEIGHTS
     if backbone is None:
         backbone = Backbone(saved["name"], saved["revision"])

@@ -7,8 +7,7 @@ official script) nor its number of attention heads (12): both are arguments.
 
 import json
 import pickle
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,38 +17,10 @@ from torch import Tensor
 from kadapter import catalog
 from kadapter.errors import KAdapterError
 from kadapter.hub import adapter_folder
-from kadapter.hub.adapter_folder import PretrainingHead
-from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter
+from kadapter.hub.official_layout import HEADS, leaf, official_head_name, official_name, sizes
+from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, PretrainingHead
 from kadapter.model.backbone import Backbone, check_state_indices, configured
 from kadapter.model.fusion import Fusion
-
-OFFICIAL_WIDTH, OFFICIAL_HEADS = 768, 12
-
-# our module -> the official one, inside transformer layer j of adapter layer k
-_LAYER = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "attention_output": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "intermediate": "intermediate.dense",
-    "output": "output.dense",
-    "output_norm": "output.LayerNorm",
-}
-# our pre-training head -> the official one
-_HEADS = {
-    "relation": {"fusion.pair.0": "com_dense", "head.dense": "dense", "head.out": "out_proj"},
-    "dependency": {
-        "fusion.pair.0": "com_dense",
-        "head.query": "self_attention.self.query",
-        "head.key": "self_attention.self.key",
-        "head.value": "self_attention.self.value",
-        "head.attention_output": "self_attention.output.dense",
-        "head.norm": "self_attention.output.LayerNorm",
-        "head.dense": "dense",
-        "head.out": "out_proj",
-    },
-}
 
 
 @dataclass
@@ -108,11 +79,11 @@ def import_checkpoint(
     """
     path = Path(path)
     state = read(path)
-    config = _sizes(state, path, tuple(plug_layers), attention_heads, mask_padding)
+    config = sizes(state, path, tuple(plug_layers), attention_heads, mask_padding)
     with torch.device("meta"):
         expected = KnowledgeAdapter(config).state_dict()
     names = {ours: official_name(ours) for ours in expected}
-    weights = {ours: _leaf(state, names[ours], list(tensor.shape), path) for ours, tensor in expected.items()}
+    weights = {ours: leaf(state, names[ours], list(tensor.shape), path) for ours, tensor in expected.items()}
     adapter = KnowledgeAdapter(config)
     adapter_folder.fill(adapter, weights, path)
     if head:
@@ -127,69 +98,6 @@ def import_checkpoint(
         adapter.provenance |= {"knowledge": kind}
     return Imported(
         adapter.requires_grad_(False).eval(), [n for n in state if n in used], [n for n in state if n not in used]
-    )
-
-
-def official_name(ours: str) -> str:
-    """The official leaf that one of `KnowledgeAdapter` stands for.
-
-    >>> official_name("layers.0.transformer.1.attention_norm.bias")
-    'adapter.0.encoder.layer.1.attention.output.LayerNorm.bias'
-    """
-    parts = ours.split(".")
-    if parts[2] == "transformer":
-        return f"adapter.{parts[1]}.encoder.layer.{parts[3]}.{_LAYER[parts[4]]}.{parts[5]}"
-    return f"adapter.{parts[1]}.{parts[2]}_project.{parts[3]}"
-
-
-def _leaf(state: dict[str, Tensor], name: str, shape: list[int], path: Path) -> Tensor:
-    if name not in state:
-        raise KAdapterError(f"{path}: no leaf {name!r}; expected shape {shape}")
-    if list(state[name].shape) != shape:
-        raise KAdapterError(f"{path}: leaf {name!r} has shape {list(state[name].shape)}; expected {shape}")
-    if not state[name].is_floating_point():
-        raise KAdapterError(f"{path}: leaf {name!r} holds {state[name].dtype}; expected floating-point numbers")
-    return state[name]
-
-
-def _sizes(
-    state: dict[str, Tensor], path: Path, plug_layers: tuple[int, ...], heads: int | None, mask_padding: bool
-) -> AdapterConfig:
-    """Sizes that the leaves' names and shapes tell; every other leaf is checked against them afterwards."""
-
-    def shape(name: str) -> list[int]:
-        if name not in state:
-            raise KAdapterError(f"{path}: no leaf {name!r}; expected the layout of an official K-Adapter checkpoint")
-        if state[name].ndim != 2:
-            raise KAdapterError(f"{path}: leaf {name!r} has shape {list(state[name].shape)}; expected two dimensions")
-        return list(state[name].shape)
-
-    def count(pattern: str) -> int:
-        return 1 + max((int(m[1]) for n in state if (m := re.match(pattern, n))), default=-1)
-
-    width, hidden = shape("adapter.0.down_project.weight")
-    inner = shape("adapter.0.encoder.layer.0.intermediate.dense.weight")[0]
-    blocks = count(r"adapter\.(\d+)\.")
-    if len(plug_layers) != blocks:
-        raise KAdapterError(
-            f"{path} holds {blocks} adapter layers, but {len(plug_layers)} plug layers were given: {list(plug_layers)}"
-        )
-    if heads is None:
-        if width != OFFICIAL_WIDTH:
-            raise KAdapterError(
-                f"{path}: adapter width {width} is not the published {OFFICIAL_WIDTH}, and the file does not tell "
-                "its number of attention heads: give it (--attention-heads)"
-            )
-        heads = OFFICIAL_HEADS
-    return AdapterConfig(
-        hidden_size=hidden,
-        plug_layers=plug_layers,
-        width=width,
-        layers=count(r"adapter\.0\.encoder\.layer\.(\d+)\."),
-        heads=heads,
-        inner=inner,
-        combine="add",
-        mask_padding=mask_padding,
     )
 
 
@@ -219,19 +127,14 @@ def _read_head(
             "head": built.head(config.hidden_size, config.hidden_size),
         }
         expected = {f"{part}.{n}": t for part, module in modules.items() for n, t in module.state_dict().items()}
-    names = {ours: _official_head_name(task, ours) for ours in expected}
-    weights = {ours: _leaf(state, names[ours], list(tensor.shape), path) for ours, tensor in expected.items()}
+    names = {ours: official_head_name(task, ours) for ours in expected}
+    weights = {ours: leaf(state, names[ours], list(tensor.shape), path) for ours, tensor in expected.items()}
     return PretrainingHead(task, built.options(), "project", weights), names
 
 
 def _knowledge_options(task: str) -> dict:
     """How the knowledge that this task teaches sets it."""
     return next(kind.options for kind in catalog.KNOWLEDGE.values() if kind.task == task)
-
-
-def _official_head_name(task: str, ours: str) -> str:
-    module, leaf = ours.rsplit(".", 1)
-    return f"{_HEADS[task][module]}.{leaf}"
 
 
 def made_for(name: str, config: AdapterConfig) -> dict:
@@ -269,10 +172,10 @@ def state_of(adapter: KnowledgeAdapter) -> dict[str, Tensor]:
     state = {official_name(name): tensor for name, tensor in adapter.state_dict().items()}
     head = adapter.pretraining_head
     if head is not None:
-        if head.fusion != "project" or head.task not in _HEADS:
+        if head.fusion != "project" or head.task not in HEADS:
             raise KAdapterError(f"the official layout has no {head.task} head on fusion {head.fusion!r}")
         try:
-            state |= {_official_head_name(head.task, name): tensor for name, tensor in head.weights.items()}
+            state |= {official_head_name(head.task, name): tensor for name, tensor in head.weights.items()}
         except KeyError as error:
             raise KAdapterError(f"the official {head.task} head has no part {error}") from None
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
@@ -309,16 +212,3 @@ def read_labels(path: Path) -> list[str]:
             f"{path}: found no list of names; expected a JSON list of strings, or one name on each line"
         )
     return labels
-
-
-def tell(names: Sequence[str]) -> Iterator[str]:
-    """Leaf names in few lines: numbers that vary are gathered, as in `adapter.{0..2}.up_project.weight`."""
-    groups: dict[str, list[list[str]]] = {}
-    for name in names:
-        groups.setdefault(re.sub(r"\b\d+\b", "#", name), []).append(re.findall(r"\b\d+\b", name))
-    for pattern, numbers in groups.items():
-        line = pattern
-        for place in zip(*numbers, strict=True):
-            low, high = min(map(int, place)), max(map(int, place))
-            line = line.replace("#", str(low) if low == high else f"{{{low}..{high}}}", 1)
-        yield line

@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from kadapter import catalog
 from kadapter.errors import KAdapterError
-from kadapter.scoring.metrics import divide
+from kadapter.scoring.metric import divide
 
 SCHEMAS = ("relation", "typing")  # of the tasks that give an example labels of one list
 COLUMNS = ("label", "n", "precision", "recall", "f1", "std")

@@ -10,7 +10,8 @@ from kadapter import runs
 from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError, unknown
 from kadapter.report.rendering import by_model
-from kadapter.scoring.metrics import Metric, get
+from kadapter.scoring.metric import Metric
+from kadapter.scoring.metrics import get
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,83 +1,16 @@
-"""Scorers of the paper's tasks (Tables 2, 3 and 4) and of dependency heads and SemEval-2010 Task 8.
+"""Scorers of the paper's tasks (Tables 2, 3 and 4) and of dependency heads and SemEval-2010 Task 8, by name."""
 
-Every metric is a sum of counts per example followed by a formula on the totals. So a whole set, a part of it, a
-bootstrap resample and a permutation are scored by the same formula, and many of them at once.
-"""
-
+import importlib
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from kadapter.errors import KAdapterError, unknown
+from kadapter.scoring.metric import Metric, Values, divide, precision_recall_f1, with_f1
 from kadapter.scoring.squad import exact_match, f1
-
-
-def divide(numerator: Any, denominator: Any) -> np.ndarray:
-    """Elementwise quotient; 0.0 wherever the denominator is 0."""
-    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
-    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator != 0)
-
-
-Values = Float[np.ndarray, "..."]
-
-
-def _with_f1(precision: Any, recall: Any) -> dict[str, Any]:
-    return {"precision": precision, "recall": recall, "f1": divide(2 * precision * recall, precision + recall)}
-
-
-def _precision_recall_f1(correct: Any, predicted: Any, gold: Any) -> dict[str, Any]:
-    return _with_f1(divide(correct, predicted), divide(correct, gold))
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A score that decomposes into counts per example. Values are fractions from 0 to 1.
-
-    `primary` is the key of the headline value, `title` its name for people.
-    """
-
-    name: ClassVar[str]
-    primary: ClassVar[str]
-    title: ClassVar[str]
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What `get` needs beside the name to make this metric again, as plain values."""
-        return asdict(self)
-
-    def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
-        """The counts of each of n examples, (n, k) float64; column sums are what `reduce` takes."""
-        raise NotImplementedError
-
-    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
-        """The values of summed counts (..., k), each (...); 0.0 where a denominator is 0."""
-        raise NotImplementedError
-
-    def __call__(self, predictions: Any, references: Any) -> dict[str, float]:
-        """The values over all n examples. Raises KAdapterError when the two differ in length or shape."""
-        totals = self.per_example(predictions, references).sum(axis=0)
-        return {key: float(value) for key, value in self.reduce(totals).items()}
-
-    def _arrays(self, predictions: Any, references: Any, ndim: int) -> tuple[np.ndarray, np.ndarray]:
-        predictions, references = np.asarray(predictions), np.asarray(references)
-        if predictions.size == 0 == references.size and predictions.shape[0] == references.shape[0] == 0:
-            shape = (0,) * ndim
-            return predictions.reshape(shape), references.reshape(shape)
-        if predictions.shape != references.shape or predictions.ndim != ndim:
-            raise KAdapterError(
-                f"{self.name}: predictions have shape {predictions.shape} and references {references.shape}; "
-                f"expected the same shape with {ndim} axes"
-            )
-        return predictions, references
-
-    def _same_length(self, predictions: Sequence, references: Sequence) -> None:
-        if len(predictions) != len(references):
-            raise KAdapterError(
-                f"{self.name}: {len(predictions)} predictions for {len(references)} references; expected one for each"
-            )
 
 
 @dataclass(frozen=True)
@@ -92,7 +25,7 @@ class Accuracy(Metric):
     title = "accuracy"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
-        predictions, references = self._arrays(predictions, references, 1)
+        predictions, references = self.arrays(predictions, references, 1)
         if absent := int((references < 0).sum()):
             raise KAdapterError(
                 f"accuracy: {absent} of {len(references)} examples have no gold label; "
@@ -121,17 +54,17 @@ class MicroF1(Metric):
     title = "micro F1"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
-        predictions, references = self._arrays(predictions, references, 1)
+        predictions, references = self.arrays(predictions, references, 1)
         negative = np.nan if self.negative is None else self.negative  # nothing equals nan
         predicted, gold = predictions != negative, references != negative
         return np.stack([gold & (predictions == references), predicted, gold], axis=1).astype(float)
 
     def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
-        return _precision_recall_f1(*np.moveaxis(totals, -1, 0))
+        return precision_recall_f1(*np.moveaxis(totals, -1, 0))
 
 
 def _label_sets(metric: Metric, predictions: Any, references: Any) -> tuple[np.ndarray, np.ndarray]:
-    predictions, references = metric._arrays(predictions, references, 2)
+    predictions, references = metric.arrays(predictions, references, 2)
     for role, array in (("predictions", predictions), ("references", references)):
         if not np.isin(array, (0, 1)).all():
             found = array[~np.isin(array, (0, 1))][0]
@@ -157,7 +90,7 @@ class Multilabel(Metric):
         return np.stack([labels.sum(axis=1) for labels in sets], axis=1).astype(float)
 
     def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
-        return _precision_recall_f1(*np.moveaxis(totals, -1, 0))
+        return precision_recall_f1(*np.moveaxis(totals, -1, 0))
 
 
 @dataclass(frozen=True)
@@ -189,11 +122,11 @@ class Figer(Metric):
 
     def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
         exact, examples, precision, with_prediction, recall, with_gold, *micro = np.moveaxis(totals, -1, 0)
-        macro = _with_f1(divide(precision, with_prediction), divide(recall, with_gold))
+        macro = with_f1(divide(precision, with_prediction), divide(recall, with_gold))
         return (
             {"accuracy": divide(exact, examples)}
             | {f"macro_{key}": value for key, value in macro.items()}
-            | {f"micro_{key}": value for key, value in _precision_recall_f1(*micro).items()}
+            | {f"micro_{key}": value for key, value in precision_recall_f1(*micro).items()}
         )
 
 
@@ -212,7 +145,7 @@ class UAS(Metric):
     title = "UAS"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
-        self._same_length(predictions, references)
+        self.same_length(predictions, references)
         counts = np.zeros((len(references), 2))
         for row, (predicted, gold) in enumerate(zip(predictions, references, strict=True)):
             predicted, gold = np.asarray(predicted), np.asarray(gold)
@@ -256,7 +189,7 @@ class SemEval(Metric):
         return sorted({label.split("(")[0] for label in self.labels} - {"Other"})
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
-        predictions, references = self._arrays(predictions, references, 1)
+        predictions, references = self.arrays(predictions, references, 1)
         relations = [label.split("(")[0] for label in self.labels]
         one_hot = np.array([[relation == name for name in self.relations] for relation in relations], float)
         predicted, gold = one_hot[predictions.astype(int)], one_hot[references.astype(int)]  # (n, relations)
@@ -268,7 +201,7 @@ class SemEval(Metric):
         present = gold > 0
         return {
             key: divide((value * present).sum(axis=-1), present.sum(axis=-1))
-            for key, value in _precision_recall_f1(correct, predicted, gold).items()
+            for key, value in precision_recall_f1(correct, predicted, gold).items()
         }
 
 
@@ -286,7 +219,7 @@ class Squad(Metric):
     title = "F1 (SQuAD v1.1)"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
-        self._same_length(predictions, references)
+        self.same_length(predictions, references)
         rows = [
             [max((score(text, answer) for answer in answers), default=0.0) for score in (exact_match, f1)] + [1.0]
             for text, answers in zip(predictions, references, strict=True)
@@ -297,47 +230,17 @@ class Squad(Metric):
         return {key: divide(totals[..., column], totals[..., 2]) for column, key in enumerate(("exact_match", "f1"))}
 
 
-@dataclass(frozen=True)
-class Cloze(Metric):
-    """P@1, P@10 and mean reciprocal rank of answers, each the unweighted mean over relations (Petroni et al., 2019),
-    and how well plain text is predicted: the geometric mean of its tokens' probabilities, which is 1 / perplexity.
-
-    `predictions` are (n, 3): the rank of the answer (from 1, inf where it cannot be found), its log-probability and its
-    number of pieces; `references` are (n,) numbers of relations, -1 for plain text. Relations without a fact do
-    not count; without plain text its value is 0.
-    """
-
-    relations: int = 1
-
-    name = "cloze"
-    primary = "p1"
-    title = "P@1"
-
-    def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
-        self._same_length(predictions, references)
-        predictions = np.asarray(predictions, float).reshape(-1, 3)
-        rank, references = predictions[:, 0], np.asarray(references, int)
-        facts = np.stack([np.ones(len(rank)), rank <= 1, rank <= 10, 1 / np.maximum(rank, 1)], axis=1)
-        one_hot = (references[:, None] == np.arange(self.relations)).astype(float)  # (n, relations)
-        text = predictions[:, 1:] * (references < 0)[:, None]
-        return np.concatenate(
-            [(one_hot[:, :, None] * facts[:, None]).reshape(len(rank), 4 * self.relations), text], axis=1
-        )
-
-    def by_relation(self, predictions: Any, references: Any) -> Float[np.ndarray, "relations 4"]:
-        """Number of facts, P@1, P@10 and mean reciprocal rank of each relation."""
-        totals = self.per_example(predictions, references).sum(axis=0)[:-2].reshape(self.relations, 4)
-        return np.concatenate([totals[:, :1], divide(totals[:, 1:], totals[:, :1])], axis=1)
-
-    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
-        facts = totals[..., :-2].reshape(*totals.shape[:-1], self.relations, 4)
-        shares, present = divide(facts[..., 1:], facts[..., :1]), facts[..., 0] > 0
-        means = divide(shares.sum(axis=-2), present.sum(axis=-1)[..., None])
-        named = {name: means[..., k] for k, name in enumerate(("p1", "p10", "mrr"))}
-        return named | {"text": np.exp(divide(totals[..., -2], totals[..., -1])) * (totals[..., -1] > 0)}
-
-
-METRICS = {metric.name: metric for metric in (Accuracy, MicroF1, Multilabel, Figer, UAS, SemEval, Squad, Cloze)}
+# metric -> "module:class"
+METRICS = {
+    "accuracy": "kadapter.scoring.metrics:Accuracy",
+    "micro_f1": "kadapter.scoring.metrics:MicroF1",
+    "multilabel": "kadapter.scoring.metrics:Multilabel",
+    "figer": "kadapter.scoring.metrics:Figer",
+    "uas": "kadapter.scoring.metrics:UAS",
+    "semeval": "kadapter.scoring.metrics:SemEval",
+    "squad": "kadapter.scoring.metrics:Squad",
+    "cloze": "kadapter.scoring.cloze:Cloze",
+}
 
 
 def get(name: str, **options: Any) -> Metric:
@@ -350,11 +253,13 @@ def get(name: str, **options: Any) -> Metric:
     """
     if name not in METRICS:
         raise unknown("metric", name, METRICS)
-    known = {field.name: field for field in fields(METRICS[name])}
+    module, cls = METRICS[name].split(":")
+    metric: type[Metric] = getattr(importlib.import_module(module), cls)
+    known = {field.name: field for field in fields(metric)}
     for option in options:
         if option not in known:
             raise unknown(f"option of metric {name}", option, known)
     for option, field in known.items():
         if field.default is MISSING and option not in options:
             raise KAdapterError(f"metric {name} needs the option {option}")
-    return METRICS[name](**options)
+    return metric(**options)

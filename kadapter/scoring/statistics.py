@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from kadapter.errors import KAdapterError
-from kadapter.scoring.metrics import Metric
+from kadapter.scoring.metric import Metric
 
 WEIGHTS_AT_ONCE = 2**22  # 32 MiB of float64 weights: bounds the memory, whatever the number of examples
 _INTERVAL = ("mean", "std", "ci_low", "ci_high", "seeds", "n")

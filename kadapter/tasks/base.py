@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
-from kadapter.scoring.metrics import Metric
+from kadapter.scoring.metric import Metric
 from kadapter.values import MaxLength, OneOf, value
 
 Batch = dict[str, Tensor]

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
-from kadapter.scoring.metrics import Metric
+from kadapter.scoring.metric import Metric
 from kadapter.training.batches import Encoded
 from kadapter.training.features import token_batches
 from kadapter.training.memory import kept_memory

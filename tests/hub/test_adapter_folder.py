@@ -145,6 +145,25 @@ def test_what_a_newer_version_wrote_is_kept_and_written_back(adapter, backbone, 
         adapter_folder.load_adapter(folder)
 
 
+@pytest.mark.parametrize("version", [None, "1", 0, True])
+def test_what_is_no_version_is_refused(version, adapter, backbone, tmp_path):
+    model = KnowledgeModel(backbone, adapters={"F": adapter})
+    for path, load in (
+        (adapter.save_pretrained(tmp_path / "F", backbone) / "adapter_config.json", KnowledgeAdapter.from_pretrained),
+        (model.save_pretrained(tmp_path / "model") / "model_config.json", KnowledgeModel.from_pretrained),
+    ):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": version}))
+        with pytest.raises(KAdapterError, match=f"format_version: found {version!r}; expected a whole number from 1"):
+            load(path.parent)
+
+
+def test_a_model_of_a_newer_version_is_refused(adapter, backbone, tmp_path):
+    path = KnowledgeModel(backbone, adapters={"F": adapter}).save_pretrained(tmp_path / "model") / "model_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": adapter_folder.FORMAT_VERSION + 1}))
+    with pytest.raises(KAdapterError, match="reads models up to version .*: update kadapter"):
+        KnowledgeModel.from_pretrained(path.parent)
+
+
 def test_a_kept_head_travels(adapter, backbone, tmp_path):
     task = catalog.task("relation", labels=["a", "b"])
     model = KnowledgeModel(backbone, "project", {"F": adapter}, task)

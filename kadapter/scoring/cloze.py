@@ -1,0 +1,49 @@
+"""The scores of cloze probes and of plain text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from kadapter.scoring.metric import Metric, Values, divide
+
+
+@dataclass(frozen=True)
+class Cloze(Metric):
+    """P@1, P@10 and mean reciprocal rank of answers, each the unweighted mean over relations (Petroni et al., 2019),
+    and how well plain text is predicted: the geometric mean of its tokens' probabilities, which is 1 / perplexity.
+
+    `predictions` are (n, 3): the rank of the answer (from 1, inf where it cannot be found), its log-probability and its
+    number of pieces; `references` are (n,) numbers of relations, -1 for plain text. Relations without a fact do
+    not count; without plain text its value is 0.
+    """
+
+    relations: int = 1
+
+    name = "cloze"
+    primary = "p1"
+    title = "P@1"
+
+    def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
+        self.same_length(predictions, references)
+        predictions = np.asarray(predictions, float).reshape(-1, 3)
+        rank, references = predictions[:, 0], np.asarray(references, int)
+        facts = np.stack([np.ones(len(rank)), rank <= 1, rank <= 10, 1 / np.maximum(rank, 1)], axis=1)
+        one_hot = (references[:, None] == np.arange(self.relations)).astype(float)  # (n, relations)
+        text = predictions[:, 1:] * (references < 0)[:, None]
+        return np.concatenate(
+            [(one_hot[:, :, None] * facts[:, None]).reshape(len(rank), 4 * self.relations), text], axis=1
+        )
+
+    def by_relation(self, predictions: Any, references: Any) -> Float[np.ndarray, "relations 4"]:
+        """Number of facts, P@1, P@10 and mean reciprocal rank of each relation."""
+        totals = self.per_example(predictions, references).sum(axis=0)[:-2].reshape(self.relations, 4)
+        return np.concatenate([totals[:, :1], divide(totals[:, 1:], totals[:, :1])], axis=1)
+
+    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
+        facts = totals[..., :-2].reshape(*totals.shape[:-1], self.relations, 4)
+        shares, present = divide(facts[..., 1:], facts[..., :1]), facts[..., 0] > 0
+        means = divide(shares.sum(axis=-2), present.sum(axis=-1)[..., None])
+        named = {name: means[..., k] for k, name in enumerate(("p1", "p10", "mrr"))}
+        return named | {"text": np.exp(divide(totals[..., -2], totals[..., -1])) * (totals[..., -1] > 0)}
