@@ -7,10 +7,13 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +83,8 @@ class Run:
             "n": None,
             "seeds": [],
             "wall_seconds": round(time.perf_counter() - self._started, 3),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": commit(),
             "versions": versions(),
             "machine": machine(),
             "data_hash": None,
@@ -211,6 +216,20 @@ def versions() -> dict[str, str]:
     return {"kadapter": kadapter.__version__, "python": platform.python_version()} | {
         package: importlib.metadata.version(package) for package in _PACKAGES
     }
+
+
+@cache
+def commit() -> str:
+    """The commit of the checkout that kadapter is imported from, with `-dirty` where files differ from it; "" where it
+    is no checkout, or git is not there."""
+    checkout = Path(kadapter.__file__).resolve().parents[1]
+    if not (checkout / ".git").exists():
+        return ""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def machine() -> dict[str, Any]:

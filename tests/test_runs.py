@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,10 @@ def test_a_run_is_not_there_until_it_is_whole(tmp_path):
     assert (result["n"], result["seeds"], result["data_hash"]) == (7, [0], "d")
     assert set(result) == {
         *("preset", "stage", "name", "parameters", "metrics", "n", "seeds", "wall_seconds", "versions", "machine"),
-        *("data_hash", "backbone_fingerprint", "rows"),
+        *("finished", "commit", "data_hash", "backbone_fingerprint", "rows"),
     }  # fmt: skip
     assert result["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(result["finished"])).total_seconds() < 60
     assert result["machine"]["cores"] == len(os.sched_getaffinity(0))
     with pytest.raises(KAdapterError, match="finished already"):
         run.finish(metrics={})

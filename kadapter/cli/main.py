@@ -1,6 +1,7 @@
 """The command line: run a preset, show its results, list the presets, look at the environment."""
 
 import json
+import shlex
 import signal
 import sys
 import time
@@ -51,7 +52,8 @@ def run(
 
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: the notebooks at work are stopped, too
     started = time.monotonic()
-    pipeline = Pipeline(loaded, root, jobs=jobs, force=force, tell=typer.echo)
+    command = shlex.join(["kadapter", "run", preset, *(word for value in set_ or () for word in ("--set", value))])
+    pipeline = Pipeline(loaded, root, jobs=jobs, force=force, tell=typer.echo, command=command)
     try:
         ended = pipeline.run()
     except KeyboardInterrupt:

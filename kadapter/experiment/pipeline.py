@@ -47,6 +47,7 @@ class Pipeline:
         force: execute every stage, whatever is finished.
         notebooks: the folder of the notebooks.
         tell: called with one line of text at the start and the end of each stage.
+        command: what a person would type to make these runs; the report shows it.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class Pipeline:
         force: bool = False,
         notebooks: Path | None = None,
         tell: Callable[[str], object] = print,
+        command: str = "",
     ) -> None:
         self.preset, self.root, self.force, self.tell = p, runs.resolve(root), force, tell
         self.notebooks = notebooks or runs.notebooks_folder()
         self.base = self.root / p["name"]
+        self.command = command or f"kadapter run {p['name']}"
         self.stages = graph(p)
         self.keys = keys(self.stages, self.notebooks)
         self.jobs = default_jobs() if jobs is None else jobs
@@ -84,7 +87,7 @@ class Pipeline:
             ) from None
 
     def _run(self) -> Path:
-        graph_file = {"preset": self.preset, "keys": self.keys}
+        graph_file = {"command": self.command, "preset": self.preset, "keys": self.keys}
         _write(self.base / runs.GRAPH, json.dumps(graph_file, indent=1, default=str))
         done: set[str] = set()
         waiting = list(self.stages)

@@ -1,12 +1,15 @@
-"""The sections of the report on parts of the test sets and on labels: a picture of all, a table for each task."""
+"""The sections of the report on parts of the test sets, on labels and on single cases."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from html import escape
 
 import pandas as pd
 
 from kadapter.report import figures, markup
+from kadapter.report.examples import Changed
 from kadapter.report.markup import Column, Marked
-from kadapter.report.rendering import percent, span
+from kadapter.report.rendering import first_with_knowledge, percent, span
 
 MOST = 5  # labels that are named as gaining most, and as losing most
 
@@ -78,9 +81,36 @@ def labels(by_label: pd.DataFrame) -> str:
     return text
 
 
+def cases(changed: Sequence[Changed]) -> str:
+    """The section of what `examples.examples` returns; "" where there is nothing."""
+    if not changed:
+        return ""
+    text = (
+        "<p>Test examples where the first row with knowledge is right and backbone wrong (fixed), and the reverse "
+        "(broken). Chosen by a rule: first what is so in most seeds, and of each true label the first in the test set. "
+        "[Subject or mention] and {object} are marked.</p>"
+    )
+    for each in changed:
+        (fixed, ever_fixed), (broken, ever_broken) = each.counts["fixed"], each.counts["broken"]
+        text += (
+            f"<h3>{escape(f'{each.task} · {each.regime}')}</h3><p>Of {each.n} test examples {escape(each.model)} fixes "
+            f"<b>{fixed}</b> and breaks <b>{broken}</b> in every one of {each.seeds} seeds; <b>{ever_fixed}</b> and "
+            f"<b>{ever_broken}</b> in at least one.</p>"
+        )
+        columns: list[Column] = [
+            *(("", "kind", False), ("example", "text", False), ("true", "true", False)),
+            *((f"{each.against} says", "theirs", False), (f"{each.model} says", "ours", False)),
+            ("in seeds", "seeds", True),
+        ]
+        lines = [{"kind": kind} | asdict(one) for kind, shown in each.shown.items() for one in shown]
+        if lines:
+            text += f'<div class="cases">{markup.table(columns, lines, ("kind",))}</div>'
+    return text
+
+
 def _gains(group: pd.DataFrame) -> str:
     """Which labels with `figures.ENOUGH` test examples gained and lost most by the first model with knowledge."""
-    model = figures.first_with_knowledge(group["model"])
+    model = first_with_knowledge(group["model"])
     own = group[(group["model"] == model) & group["difference"].notna() & (group["n"] >= figures.ENOUGH)].sort_values(
         "difference", ascending=False, kind="stable"
     )

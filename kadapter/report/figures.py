@@ -4,7 +4,7 @@ Colours are Okabe and Ito's, told apart by colour-blind people; each model keeps
 Paper is transparent and ink grey, so that a picture can lie on a light or a dark page.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from kadapter.drawing import static
-from kadapter.report.rendering import PLAIN, SIGNIFICANT, percent, span
+from kadapter.report.rendering import SIGNIFICANT, percent, span
 
 if TYPE_CHECKING:
     from kadapter.cases.cases import Cases
@@ -78,7 +78,7 @@ def scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> go.Figure:
             text = f"{percent(row['mean'])}% {span(row)}<br>{row['seeds']} seeds, {row['n']} examples"
             figure.add_trace(_whisker(row["model"], row["mean"], row["ci_low"], row["ci_high"], text), **place)
         figure.update_xaxes(title={"text": "percent", "font": {"size": 11}}, **place)
-    return figure
+    return _one_scale(figure)
 
 
 def differences(comparisons: pd.DataFrame) -> go.Figure:
@@ -101,8 +101,7 @@ def differences(comparisons: pd.DataFrame) -> go.Figure:
                 trace.marker.symbol += "-open"
             figure.add_trace(trace, **_place(panel))
         figure.update_xaxes(title={"text": "points", "font": {"size": 11}}, **_place(panel))
-    figure.update_xaxes(zeroline=True, zerolinecolor=ZERO, zerolinewidth=1.5)
-    return figure
+    return _one_scale(figure.update_xaxes(zeroline=True, zerolinecolor=ZERO, zerolinewidth=1.5))
 
 
 def gains(frame: pd.DataFrame) -> go.Figure:
@@ -169,12 +168,6 @@ def _parts(frame: pd.DataFrame) -> list[str]:
     if "label" in frame:
         parts = parts.sort_values("n", ascending=False, kind="stable").head(LABELS)
     return parts["part"].tolist()
-
-
-def first_with_knowledge(models: Iterable[str]) -> str | None:
-    """The first model row with a pre-trained adapter, in the order given: not the best, so that nothing is picked by
-    its result. None where there is none."""
-    return next((model for model in models if model not in PLAIN), None)
 
 
 def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
@@ -272,6 +265,13 @@ def _panels(titles: list[str], labels: pd.Series) -> go.Figure:
     )
     figure.update_yaxes(categoryorder="array", categoryarray=lines[::-1], range=[-0.6, len(lines) - 0.4])
     return styled(figure, height)
+
+
+def _one_scale(figure: go.Figure) -> go.Figure:
+    """All panels from the same number to the same number, as they are compared by eye; returns the figure."""
+    for axis in list(figure.select_xaxes())[1:]:
+        axis.matches = "x"
+    return figure
 
 
 def _place(panel: int) -> dict[str, int]:

@@ -3,6 +3,7 @@ helps (the paper's Tables 2 and 4 sum over all labels)."""
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,10 +27,10 @@ def scores(folder: Path) -> pd.DataFrame | None:
 
     Raises KAdapterError for predictions or a task that cannot be read.
     """
-    decided = _decided(folder)
-    if decided is None:
+    found = decided(folder)
+    if found is None:
         return None
-    labels, references, predictions = decided
+    labels, references, predictions = found
     correct = (predictions & references).sum(axis=1)  # (seeds, labels)
     predicted, gold = predictions.sum(axis=1), references.sum(axis=0)
     precision, recall = divide(correct, predicted), divide(correct, gold)
@@ -48,8 +49,19 @@ def scores(folder: Path) -> pd.DataFrame | None:
     return frame[(gold > 0) | (predicted.sum(axis=0) > 0)].reset_index(drop=True)
 
 
-def _decided(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray] | None:
-    """Labels, and which of them are right (n, labels) and decided (seeds, n, labels), as booleans."""
+class Decided(NamedTuple):
+    """The labels, and which of them are right (n, labels) and decided (seeds, n, labels), as booleans."""
+
+    labels: list[str]
+    references: np.ndarray
+    decided: np.ndarray
+
+
+def decided(folder: Path) -> Decided | None:
+    """What the run in `folder` decided, as its score does; None for a task without labels or a run without predictions.
+
+    Raises KAdapterError for predictions or a task that cannot be read.
+    """
     try:
         spec = json.loads((folder / "task.json").read_text(encoding="utf-8"))
         task = catalog.task(spec["name"], **spec["options"])
@@ -70,8 +82,8 @@ def _decided(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray] | None:
         raise KAdapterError(
             f"{folder} has {len(logits)} predictions for {len(starts)} seeds with {len(first)} examples"
         )
-    decided = np.stack([_one_hot(np.asarray(task.decide(part)), width) for part in np.split(logits, len(starts))])
-    return task.labels, _one_hot(references, width), decided
+    made = np.stack([_one_hot(np.asarray(task.decide(part)), width) for part in np.split(logits, len(starts))])
+    return Decided(task.labels, _one_hot(references, width), made)
 
 
 def _one_hot(labels: np.ndarray, width: int) -> np.ndarray:

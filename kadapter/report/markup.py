@@ -37,6 +37,14 @@ def table(columns: Sequence[Column], lines: Iterable[Mapping[str, Any]], grouped
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
+def definitions(said: Iterable[tuple[str, str]]) -> str:
+    """Terms and what they mean; texts are escaped unless they are `Marked`."""
+    lines = (
+        f"<dt>{escape(term)}</dt><dd>{text if isinstance(text, Marked) else escape(text)}</dd>" for term, text in said
+    )
+    return f"<dl>{''.join(lines)}</dl>"
+
+
 def picture(figure: go.Figure, name: str) -> str:
     """A figure with the id `<name>`; plotly.js is not in it."""
     config = {"displaylogo": False, "responsive": True}

@@ -4,13 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from kadapter.report import breakdown, figures, markup
-from kadapter.report.markup import Column, sure
-from kadapter.report.rendering import SIGNIFICANT, p_value, percent, span
+from kadapter.report import breakdown, explain, figures, markup, published
+from kadapter.report.examples import Changed
+from kadapter.report.markup import Column, Marked, sure
+from kadapter.report.rendering import SIGNIFICANT, first_with_knowledge, p_value, percent, span
 from kadapter.runs import Result
 
 STYLE = """
@@ -34,6 +36,9 @@ th, td { padding: .28rem .85rem .28rem 0; text-align: left; vertical-align: top;
 th { font-weight: 600; border-bottom: 1.5px solid var(--ink); }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 tr.first > td { border-top: 1px solid var(--line); } tbody tr:hover { background: var(--card); }
+h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; } .cases td:nth-child(2) { white-space: normal; min-width: 22rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.2rem; max-width: 58rem; margin: .6rem 0; }
+dt { font-weight: 600; } dd { margin: 0; } code { font-size: .9em; }
 .sure { color: var(--good); font-weight: 600; }
 details { margin: .35rem 0; } details details { margin-left: 1.2rem; } summary { cursor: pointer; }
 pre { background: var(--card); padding: .8rem 1rem; border-radius: .5rem; overflow-x: auto; font-size: .82rem; }
@@ -44,31 +49,40 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 def page(
     preset: str,
+    *,
     table: pd.DataFrame,
     comparisons: pd.DataFrame,
     seed_scores: pd.DataFrame,
     by_slice: pd.DataFrame,
     by_label: pd.DataFrame,
+    changed: Sequence[Changed],
     beside_published: pd.DataFrame,
-    published: Mapping[str, pd.DataFrame],
+    published_rows: pd.DataFrame,
     found: Sequence[Result],
+    graph: Mapping[str, Any],
+    notebooks: Mapping[str, str],
 ) -> str:
     """The whole page of a preset.
 
     Args:
-        table, comparisons, seed_scores, by_slice, by_label, beside_published: as the functions of `report` with these
-            names return.
-        published: dataset -> the paper's rows (`kadapter.report.published.rows`).
+        table, comparisons, seed_scores, by_slice, by_label, beside_published, published_rows: as the functions of
+            `report` with these names return.
+        changed: as `examples.examples` returns.
         found: all finished runs of the preset.
+        graph: what the pipeline left beside them; {} where there is none.
+        notebooks: run -> the address of its executed notebook.
     """
+    pretrained = [run for run in found if run.path.parent.name == "pretrain"]
     parts = [
+        ("words", "What the words mean", explain.words(table["model"], table["regime"], found)),
         ("scores", "Scores", _scores(table, seed_scores)),
         ("differences", "Differences", _differences(comparisons)),
+        ("cases", "Fixed and broken cases", breakdown.cases(changed)),
         ("slices", "Parts of the test sets", breakdown.slices(by_slice)),
         ("labels", "Labels", breakdown.labels(by_label)),
-        ("paper", "Beside the paper", _beside(beside_published, published)),
-        ("knowledge", "Knowledge adapters", _knowledge([run for run in found if run.path.parent.name == "pretrain"])),
-        ("runs", "Runs", _runs(found)),
+        ("paper", "Beside the paper", _beside(beside_published, published_rows)),
+        ("knowledge", "Knowledge adapters", _knowledge(pretrained, notebooks)),
+        ("runs", "Runs", explain.origin(preset, found, graph) + _runs(found, notebooks)),
     ]
     parts = [part for part in parts if part[2]]
     links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in parts)
@@ -85,12 +99,17 @@ def page(
 </head>
 <body>
 <h1>{escape(preset)}</h1>
-<p class="soft">What knowledge adapters do for a frozen language model: {len(found)} finished runs.</p>
+<p class="soft">What knowledge adapters beside a language model ({escape(_models(found))}) change: {len(found)} finished
+runs, made {escape(explain.when(found))}. <a href="#runs">Where the numbers come from</a></p>
 {_headline(comparisons, table)}
 <nav>{links}</nav>
 {sections}</body>
 </html>
 """
+
+
+def _models(found: Sequence[Result]) -> str:
+    return ", ".join(explain.backbones(found)) or "of an unknown name"
 
 
 def _headline(comparisons: pd.DataFrame, table: pd.DataFrame) -> str:
@@ -102,7 +121,7 @@ def _headline(comparisons: pd.DataFrame, table: pd.DataFrame) -> str:
     against = comparisons[comparisons["against"] == "backbone"]
     for (task, regime), group in against.groupby(["task", "regime"], sort=False):
         by_model = {row["model"]: row for row in group.to_dict("records")}
-        model = figures.first_with_knowledge(by_model)
+        model = first_with_knowledge(by_model)
         if model is None:
             continue
         row = by_model[model]
@@ -147,10 +166,10 @@ def _scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> str:
         )
     return (
         "<p>Percent. Mean over seeds, standard deviation over seeds, and a 95% interval that resamples test examples "
-        "and seeds; strokes in the picture are single seeds. Seeds are of fine-tuning: every one uses the same "
-        "pre-trained adapter. A difference in "
+        "and seeds; strokes in the picture are single seeds. A difference in "
         f'<span class="sure">green</span> has a corrected p below {SIGNIFICANT}.</p>'
         + markup.table(columns, lines, ("task", "regime", "metric"))
+        + f"<p>{escape(explain.CAUTION)}</p>"
         + markup.picture(figures.scores(table, seed_scores), "scores-picture")
     )
 
@@ -183,7 +202,7 @@ def _differences(comparisons: pd.DataFrame) -> str:
     )
 
 
-def _beside(beside: pd.DataFrame, published: Mapping[str, pd.DataFrame]) -> str:
+def _beside(beside: pd.DataFrame, rows: pd.DataFrame) -> str:
     text = ""
     if not beside.empty:
         columns: list[Column] = [
@@ -208,33 +227,50 @@ def _beside(beside: pd.DataFrame, published: Mapping[str, pd.DataFrame]) -> str:
             "are what this preset ran, whose backbone, split and sizes are under Runs.</p>"
             + markup.table(columns, lines, ("table", "dataset", "regime", "metric"))
         )
-    else:
-        text += "<p>No dataset of this preset is one of the paper's: nothing of ours can stand beside its numbers.</p>"
-    return text + "".join(_published(dataset, rows) for dataset, rows in published.items())
+    for (task, dataset, comparable), own in rows.groupby(["task", "dataset", "comparable"], sort=False):
+        text += f"<p>{escape(_relation(task, dataset, comparable))}</p>" + _published(dataset, own, " open")
+    others = [name for name in published.datasets() if name not in set(rows["dataset"])]
+    if rows.empty:
+        text += "<p>No task of this preset is one of the paper's: nothing of ours can stand beside its numbers.</p>"
+    tables = "".join(_published(name, published.rows(name)) for name in others)
+    return text + (f"<details><summary>The other tables of the paper</summary>{tables}</details>" if tables else "")
 
 
-def _published(dataset: str, rows: pd.DataFrame) -> str:
+def _relation(task: str, dataset: str, comparable: bool) -> str:
+    if comparable:
+        return f"What the paper prints for {dataset}, which is {task} here:"
+    return (
+        f"{task} here has the form of {dataset} and fictional content: the paper's rows are those of our tables, its "
+        "numbers cannot be compared with ours."
+    )
+
+
+def _published(dataset: str, rows: pd.DataFrame, state: str = "") -> str:
+    """A table of the paper, to be opened; `state` " open" opens it."""
     wide = rows.pivot(index="model", columns="metric", values="value")
+    ours = rows.drop_duplicates("model").set_index("model")["ours"]
     metrics, models = rows["metric"].unique(), rows["model"].unique()
     lines = [
-        {"model": model} | {key: "" if pd.isna(value) else f"{value:.2f}" for key, value in wide.loc[model].items()}
+        {"model": model, "ours": ours[model]}
+        | {key: "" if pd.isna(value) else f"{value:.2f}" for key, value in wide.loc[model].items()}
         for model in models
     ]
     note = escape(rows["note"].iloc[0])
+    columns = [("model", "model", False), ("row here", "ours", False), *((key, key, True) for key in metrics)]
     return (
-        f"<details><summary>Table {rows['table'].iloc[0]} of the paper: {escape(dataset)}</summary>"
+        f"<details{state}><summary>Table {rows['table'].iloc[0]} of the paper: {escape(dataset)}</summary>"
         + (f"<p>{note}</p>" if note else "")
-        + markup.table([("model", "model", False), *((key, key, True) for key in metrics)], lines)
+        + markup.table(columns, lines)
         + "</details>"
     )
 
 
-def _knowledge(found: Sequence[Result]) -> str:
+def _knowledge(found: Sequence[Result], notebooks: Mapping[str, str]) -> str:
     if not found:
         return ""
     lines = [
         {
-            "name": run.path.name,
+            "name": _linked(run.path.name, notebooks.get(run.id)),
             "metrics": ", ".join(f"{key} {value:.4g}" for key, value in run.metrics.items() if _is_number(value)),
             "seconds": f"{run.data.get('wall_seconds') or 0:.0f}",
         }
@@ -252,14 +288,14 @@ def _knowledge(found: Sequence[Result]) -> str:
     )
 
 
-def _runs(found: Sequence[Result]) -> str:
+def _runs(found: Sequence[Result], notebooks: Mapping[str, str]) -> str:
     columns: list[Column] = [
         *(("run", "id", False), ("seconds", "seconds", True), ("seeds", "seeds_text", False), ("examples", "n", True)),
         *(("data", "data", False), ("backbone", "backbone", False)),
     ]
     lines = [
         {
-            "id": run.id,
+            "id": _linked(run.id, notebooks.get(run.id)),
             "seconds": f"{run.data.get('wall_seconds') or 0:.0f}",
             "seeds_text": ", ".join(str(seed) for seed in run.data.get("seeds") or []),
             "n": run.data.get("n") if run.data.get("n") is not None else "",
@@ -279,10 +315,18 @@ def _runs(found: Sequence[Result]) -> str:
     )
     where = "".join(f"<pre>{escape(text)}</pre>" for text in made)
     return (
-        f"<details><summary>The {len(found)} runs</summary>{markup.table(columns, lines)}</details>"
+        f"<details open><summary>The {len(found)} runs, each with its executed notebook</summary>"
+        f"{markup.table(columns, lines)}</details>"
         f"<details><summary>Parameters of each run</summary>{details}</details>"
-        f"<details open><summary>Versions and machine</summary>{where}</details>"
+        f"<details><summary>Versions and machine</summary>{where}</details>"
     )
+
+
+def _linked(text: str, notebook: str | None) -> str:
+    """A run's name as a link to its executed notebook, where there is one."""
+    if notebook is None:
+        return text
+    return Marked(f'<a href="{escape(quote(notebook))}" title="executed notebook">{escape(text)}</a>')
 
 
 def _is_number(value: Any) -> bool:

@@ -52,6 +52,11 @@ def name_of(dataset: str, task: str) -> str | None:
     return next((name for name in (dataset, real_task) if name in datasets()), None)
 
 
+def imitated(dataset: str) -> str | None:
+    """The published dataset whose form a dataset of the embedded world has; None for any other dataset."""
+    return next((name for name, entry in datasets().items() if entry.get("world") == dataset), None)
+
+
 def beside(name: str, model: str, regime: str, ours: Mapping[str, Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
     """Lines with the columns `COLUMNS`: each published value of a model row beside ours.
 

@@ -1,5 +1,6 @@
 """How scores look as text: numbers in percent, the order of model rows, the tables for a terminal and for LaTeX."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,12 @@ def by_model(name: str) -> tuple[int, int, str]:
     among these as in `ORDER`, then any other by name."""
     place = ORDER.index(name) if name in ORDER else len(ORDER)
     return (place if name in PLAIN else len(PLAIN) + name.count("+"), place, name)
+
+
+def first_with_knowledge(models: Iterable[str]) -> str | None:
+    """The first model row with a pre-trained adapter, in the order given: not the best, so that nothing is picked by
+    its result. None where there is none."""
+    return next((model for model in models if model not in PLAIN), None)
 
 
 def percent(fraction: float, sign: str = "") -> str:

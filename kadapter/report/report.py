@@ -80,6 +80,16 @@ def beside_published(root: str | Path, preset: str) -> pd.DataFrame:
     return _beside_published(run_scores(root, preset))
 
 
+def published_rows(root: str | Path, preset: str) -> pd.DataFrame:
+    """What the paper prints for the tasks of a preset: its own datasets, and those that the embedded world imitates.
+
+    Columns: task, comparable, table, dataset, model, ours, metric, value, note. `value` is in percent, `ours` the model
+    row that it stands beside ("" for none); `comparable` is False beside a fictional world, whose numbers say nothing
+    about the published ones.
+    """
+    return _published_rows(run_scores(root, preset))
+
+
 def by_slice(root: str | Path, preset: str) -> pd.DataFrame:
     """Every model's headline value on parts of the test set (`kadapter.scoring.slices`), and its difference to
     `backbone` there.
@@ -125,24 +135,30 @@ def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
 
     Raises KAdapterError when the preset has no finished fine-tuning run.
     """
+    from kadapter.report import explain
+    from kadapter.report.examples import examples
     from kadapter.report.page import page  # plotly is slow to import, and only this needs it
 
     found = run_scores(root, preset)
     if not found:
         raise nothing(root, preset)
     compared = _comparisons(found)
+    path = Path(path)
+    everything = runs.find(root, preset)
     text = page(
         preset,
-        _table(found, compared),
-        compared,
-        _seed_scores(found),
-        _slices(found),
-        _labels(found),
-        _beside_published(found),
-        {name: published.rows(name) for name in published.datasets()},
-        runs.find(root, preset),
+        table=_table(found, compared),
+        comparisons=compared,
+        seed_scores=_seed_scores(found),
+        by_slice=_slices(found),
+        by_label=_labels(found),
+        changed=examples(found),
+        beside_published=_beside_published(found),
+        published_rows=_published_rows(found),
+        found=everything,
+        graph=runs.read_json(runs.resolve(root) / preset / runs.GRAPH) or {},
+        notebooks=explain.notebooks(everything, preset, path),
     )
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
@@ -221,6 +237,18 @@ def _beside_published(found: Iterable[RunScores]) -> pd.DataFrame:
         )
     )
     return pd.DataFrame(lines, columns=published.COLUMNS)
+
+
+def _published_rows(found: Iterable[RunScores]) -> pd.DataFrame:
+    own: dict[tuple[str, str], bool] = {}
+    for run in found:
+        real = published.name_of(run.dataset, run.task)
+        name = real or published.imitated(run.dataset)
+        if name is not None:
+            own[run.task, name] = real is not None
+    parts = [published.rows(name).assign(task=task, comparable=comparable) for (task, name), comparable in own.items()]
+    columns = "task comparable table dataset model ours metric value note".split()
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 @lru_cache(KEPT)
