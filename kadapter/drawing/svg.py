@@ -9,7 +9,7 @@ every picture of every stage, twice a second while a model trains, and after eve
 | | here | matplotlib, from the same figure | kaleido 1.5 with Chromium |
 |---|---:|---:|---:|
 | lines of our own | 560 | 214 (a prototype without swarms, caps and turned labels) | 10 |
-| more to install | nothing | nothing since captum needs it (77 MB) | kaleido and 6 others, 2 MB, and a browser, 350 MB |
+| more to install | nothing | nothing since captum needs it (77 MB) | kaleido and 6 others, a browser (350 MB) |
 | first import | 0.01 s | 0.35 s | 0.09 s, and 4 s until the browser is there |
 | one picture | 0.3 to 3 ms | 25 to 150 ms | 250 to 650 ms |
 | its size | 4 to 36 kB | 9 to 95 kB | 10 to 64 kB |

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 
-from kadapter.cases.cases import Case
+from kadapter.cases.table import Case
 from kadapter.report import labels
 from kadapter.report.rendering import first_with_knowledge
 from kadapter.report.scores import RunScores

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
+from kadapter import catalog
 from kadapter.cases.cases import Cases
 from kadapter.drawing import static
 from kadapter.report import pictures
