@@ -26,6 +26,8 @@ FORMATS = {
     "openqa": "SearchQA and Quasar-T in OpenQA's layout: questions (.txt) and their paragraphs (.json)",
     "lama": "LAMA's probes: facts with masked sentences, one JSON per line",
     "triples": "Knowledge graphs: head, relation and tail between tabs",
+    "pararel": "ParaRel: pairs of a relation, one JSON per line; patterns beside them",
+    "entity_questions": "EntityQuestions: a JSON list of questions and answers",
     "squad": "SQuAD and XQuAD: one JSON object, a question read with all paragraphs of its article",
 }
 

@@ -182,6 +182,8 @@ _COUNTS: dict[str, Callable[[Path], int]] = {
     "opennre": _lines,
     "openqa": _lines,
     "lama": _lines,
+    "pararel": _lines,
+    "entity_questions": _key("question"),
     "triples": _lines,
     "cosmosqa": _choices,
     "conllu": _pattern(r"\n1\t"),

@@ -85,6 +85,16 @@ def _record(row: dict) -> dict:
     }  # fmt: skip
 
 
+def rejected(path: Path | str) -> set[str]:
+    """Ids of Google-RE's facts that more raters reject ("no") than accept; LAMA's code leaves them out."""
+    found = set()
+    for record in json_lines(Path(path)):
+        given = Counter(j.get("judgment") for j in record.items("judgments", "a list of judgments", []) if j)
+        if given["no"] > given["yes"]:
+            found.add(record.text("uuid"))
+    return found
+
+
 def relations(path: Path | str) -> dict[str, dict[str, str]]:
     """`relations.jsonl`: relation -> its `template` ("[X] was born in [Y] ."), `label`, `description` and `type`.
 
@@ -102,6 +112,18 @@ def relations(path: Path | str) -> dict[str, dict[str, str]]:
         found[relation] = {"template": template, "label": label, "description": more[0], "type": more[1]}
     if not found:
         raise FormatError(path, "file", "records", 0, "at least one relation")
+    return found
+
+
+def negated_templates(path: Path | str) -> dict[str, str]:
+    """Relation -> its `template_negated`, of the relations that have one (later files of LAMA do)."""
+    path = Path(path)
+    if not path.exists() and path.with_name(f"{path.name}.gz").exists():
+        path = path.with_name(f"{path.name}.gz")
+    found = {}
+    for record in json_lines(path):
+        if record.data.get("template_negated"):
+            found[record.text("relation")] = record.text("template_negated")
     return found
 
 

@@ -25,7 +25,14 @@ from kadapter.tasks.prompts import Prompts, word_ids
 from kadapter.training.batches import Encoded, Ragged, encode
 from kadapter.training.predict import answered
 
-__all__ = ["answer_log_likelihoods", "language_model", "perplexity", "token_log_probabilities", "word_ids"]
+__all__ = [
+    "answer_log_likelihoods",
+    "language_model",
+    "perplexity",
+    "speaking_task",
+    "token_log_probabilities",
+    "word_ids",
+]
 
 LONGEST = 512  # tokens of a text that are read
 
@@ -63,7 +70,7 @@ def token_log_probabilities(
     computed once. Raises KAdapterError for a model that does not speak, and for a text without exactly one [MASK], or
     for a causal model with nothing before it.
     """
-    task = _speaking(model)
+    task = speaking_task(model)
     for text in texts:
         if MASK not in text:
             raise KAdapterError(f"nothing is asked in {text!r}: expected one {MASK}")
@@ -91,7 +98,7 @@ def answer_log_likelihoods(
 ) -> list[Float[np.ndarray, " answers"]]:
     """Per text the mean log-probability of each candidate answer's pieces where the text has [MASK]: one mask a piece,
     or one piece after the other. Raises KAdapterError as `token_log_probabilities`, and for a text without answers."""
-    task = ClozeTask(reading=_speaking(model).reading, max_length=_longest(model), candidates="given")
+    task = ClozeTask(reading=speaking_task(model).reading, max_length=_longest(model), candidates="given")
     rows = []
     for number, (text, known) in enumerate(zip(texts, answers, strict=True)):
         if not known:
@@ -119,7 +126,7 @@ def perplexity(
 
     Raises KAdapterError for a model that does not speak, and where no token can be scored.
     """
-    task = _speaking(model)
+    task = speaking_task(model)
     prompts = Prompts(tokenizer, task.reading, max_length)
     ids, asked, labels = [], [], []
     for prompt in prompts.read(texts, texts):
@@ -141,7 +148,8 @@ def _log_of(logits: Float[Tensor, "asked vocabulary"], right: Tensor) -> Float[T
     return -torch.nn.functional.cross_entropy(logits.float(), right, reduction="none")
 
 
-def _speaking(model: KnowledgeModel) -> ClozeTask:
+def speaking_task(model: KnowledgeModel) -> ClozeTask:
+    """The task of a model that speaks. Raises KAdapterError for one that does not."""
     if not isinstance(model.task, ClozeTask):
         raise KAdapterError(
             f"this model answers the task {model.task.name if model.task else 'none'!r} and does not speak: "

@@ -15,6 +15,7 @@ from kadapter.errors import FormatError, KAdapterError
 from kadapter.formats import (
     conllu,
     cosmosqa,
+    entity_questions,
     entity_typing,
     fewrel,
     figer_gold,
@@ -22,6 +23,7 @@ from kadapter.formats import (
     lama,
     opennre,
     openqa,
+    pararel,
     redocred,
     rows,
     schemas,
@@ -183,6 +185,14 @@ CSV = "id,context,question,answer0,answer1,answer2,answer3,label\n" + (
     'a##1,"It rained, ""hard"".",Why?,Wind,Sun,Rain,None of the above choices .,2\na##2,é,?,,,,,\n'
 )
 # format -> its module, a file's name, its text, and the number of rows it has
+PARAREL = [
+    {"sub_label": "Ada Peiper", "obj_label": "Alexandra", "uuid": "6a9d91c1-eb9b-4142-8371-3c063ec40700"},
+    {"sub_label": "Žižek", "obj_label": "Ljubljana", "uuid": "6a9d91c1"},
+]
+ENTITY_QUESTIONS = [
+    {"question": "Where was Ada Jack born?", "answers": ["Folkestone"]},
+    {"question": "Where was Émile born?", "answers": ["Paris", "Lutetia"]},
+]
 SAMPLES = {
     "trex_rc": (trex_rc, "train.json", json.dumps(TREX), 2),
     "tacred": (tacred, "train.json", json.dumps(TACRED, indent=1), 2),
@@ -197,6 +207,8 @@ SAMPLES = {
     "figer_gold": (figer_gold, "exp.label", FIGER, 3),
     "openqa": (openqa, "dev.txt", OPENQA_TXT, 2),
     "lama": (lama, "P19.jsonl", "".join(json.dumps(record) + "\n" for record in LAMA), 4),
+    "pararel": (pararel, "P19.jsonl", "".join(json.dumps(record) + "\n" for record in PARAREL), 2),
+    "entity_questions": (entity_questions, "P19.dev.json", json.dumps(ENTITY_QUESTIONS), 2),
     "triples": (triples, "train.txt", TRIPLES, 2),
     "squad": (squad, "dev-v1.1.json", json.dumps(SQUAD), 3),
 }
