@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import time
 import weakref
@@ -282,3 +283,14 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__} ({value!r})")
+
+
+def as_umask_says(*files: Path) -> None:
+    """Give files the mode that the umask gives to new ones: safetensors writes its own readable by nobody else."""
+    for file in files:
+        probe = file.with_name(f".{file.name}.{os.getpid()}")
+        probe.touch()
+        try:
+            file.chmod(stat.S_IMODE(probe.stat().st_mode))
+        finally:
+            probe.unlink()

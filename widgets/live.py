@@ -11,6 +11,7 @@ import numpy as np
 from kadapter.cases import inference
 from kadapter.cases.table import NOT_ANSWERED, CaseTable, decide
 from kadapter.hub import adapter_folder
+from kadapter.hub.config_files import read_model
 from kadapter.model.backbone import load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel
 from widgets import style
@@ -64,7 +65,7 @@ class Models:
         if name in self.loaded:
             return list(self.loaded[name].adapter_names)
         config = self._folders[name] / adapter_folder.MODEL_CONFIG
-        return list(adapter_folder.read_config(config)["slots"]) if config.is_file() else []
+        return list(read_model(config)["slots"]) if config.is_file() else []
 
     def load(self, progress: Progress) -> None:
         """Load what is not loaded yet. Raises KAdapterError as `KnowledgeModel.from_pretrained` does."""
@@ -76,7 +77,7 @@ class Models:
             progress(number / len(self._folders), f"loading {name}")
             if name in self.loaded:
                 continue
-            config = adapter_folder.read_config(folder / adapter_folder.MODEL_CONFIG)
+            config = read_model(folder / adapter_folder.MODEL_CONFIG)
             key = (config["backbone"]["name"], config["backbone"]["revision"])
             own = bool(config["holds_backbone"])
             model = KnowledgeModel.from_pretrained(folder, backbone=None if own else shared.get(key))

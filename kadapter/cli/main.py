@@ -38,7 +38,8 @@ def run(
     ] = None,
     root: Root = Path("runs"),
     jobs: Annotated[
-        int | None, typer.Option(help="Notebooks at once.", show_default="2, or 1 where there is a GPU")
+        int | None,
+        typer.Option(help="Notebooks at once.", min=1, show_default="2, or 1 where there is a GPU"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Execute every stage again, finished or not.")] = False,
 ) -> None:
@@ -123,16 +124,18 @@ def import_(
     heads: Annotated[bool, typer.Option("--heads", help="Keep the pre-training head, too.")] = False,
     labels: Annotated[Path | None, typer.Option(help="Relations in the head's order: a JSON list, or lines.")] = None,
     attention_heads: Annotated[
-        int | None, typer.Option(help="Attention heads in the adapter.", show_default="12 for width 768")
+        int | None,
+        typer.Option(help="Attention heads in it.", min=1, max=1024, show_default="12 for width 768"),
     ] = None,
     mask_padding: Annotated[
         bool, typer.Option("--mask-padding", help="Do not attend to padding, as the official code does.")
     ] = False,
 ) -> None:
     """Read a released K-Adapter checkpoint into a folder that plugs into its backbone."""
+    from kadapter import values
     from kadapter.hub import adapter_folder, official, official_layout
 
-    name = name or path.resolve().parent.name
+    name = values.check_value(values.Name, path.resolve().parent.name if name is None else name, "--name")
     indices = official.read_plug_layers(plug_layers)
     relations = None if labels is None else official.read_labels(labels)
     imported = official.import_checkpoint(path, indices, attention_heads, mask_padding, heads, relations)

@@ -18,7 +18,7 @@ from kadapter.hub.adapter_folder import BACKBONE
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.fusion import FUSIONS
 from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
-from kadapter.runs import Run
+from kadapter.runs import Run, as_umask_says
 from kadapter.training.batches import Encoded, LengthBatches, encode
 from kadapter.training.device import best_device
 from kadapter.training.fit import Fit, computes_bf16, fit
@@ -166,6 +166,7 @@ class Multitask:
         folder = run.path(BACKBONE)
         self.backbone.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        as_umask_says(*folder.glob("*.safetensors"))
         scores = {
             f"{name}_{p.metric.primary}": round(float(p.scores[p.metric.primary]), 6) for name, p in predictions.items()
         }

@@ -9,10 +9,10 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 
 import huggingface_hub
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -20,15 +20,14 @@ from torch import Tensor, nn
 from kadapter import runs
 from kadapter.errors import KAdapterError
 from kadapter.hub import card
+from kadapter.hub.config_files import FORMAT_VERSION, known, read_config
 from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, PretrainingHead
 from kadapter.model.backbone import Backbone
 
-FORMAT_VERSION = 1
 CONFIG, WEIGHTS, HEAD, CARD = "adapter_config.json", "adapter.safetensors", "head.safetensors", "README.md"
 MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS = "model_config.json", "model.safetensors", "adapters"
 BACKBONE = "backbone"  # in a run: the folder of a backbone that was itself trained, as `from_pretrained` reads it
 OURS = {CONFIG, WEIGHTS, HEAD, CARD, MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS}
-KEYS = {"format_version", "adapter", "backbone", "trained_on", "head"}
 
 
 @contextmanager
@@ -45,7 +44,7 @@ def writing(folder: str | Path) -> Iterator[Path]:
         raise KAdapterError(f"{folder} would be replaced, but {found}, which is not ours: choose another folder")
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    _make(partial, folder)
     try:
         yield partial
         runs.replace(partial, folder)
@@ -56,9 +55,11 @@ def writing(folder: str | Path) -> Iterator[Path]:
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A file to write under a temporary name; renamed to `path` (replacing it) when the block ends well, removed when
-    not."""
+    not. Raises KAdapterError where there can be no such file."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise KAdapterError(f"{path} is a folder: expected the name of a file to write")
+    _make(path.parent, path)
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     try:
         yield partial
@@ -67,9 +68,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def _make(folder: Path, wanted: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # under a file, without permission, on a full or read-only disk
+        under_a_file = isinstance(error, NotADirectoryError | FileExistsError)
+        reason = "what should be its folder is a file" if under_a_file else error.strerror or error
+        raise KAdapterError(f"{wanted} cannot be written: {reason}") from None
+
+
 def write_weights(weights: dict[str, Tensor], path: Path) -> None:
-    """Save tensors as safetensors."""
+    """Save tensors as safetensors, in a file that the umask decides who may read."""
     save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, path, metadata={"format": "pt"})
+    runs.as_umask_says(path)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -82,34 +93,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise KAdapterError(f"{path} is truncated or damaged ({error}): save it again or download it again") from error
 
 
-def read_config(path: Path) -> dict:
-    """Load a JSON object. Raises KAdapterError if it is missing or not one."""
-    if not path.is_file():
-        raise KAdapterError(f"{path.parent} holds no {path.name}: expected a folder written by save_pretrained")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise KAdapterError(f"{path} is not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise KAdapterError(f"{path}: found a {type(config).__name__}; expected a JSON object")
-    return config
-
-
-def version_of(config: dict, path: Path) -> int:
-    """The format version of a configuration (CONTRIBUTING.md says what versions mean). Raises KAdapterError for one
-    that is no version."""
-    found = config.get("format_version")
-    if type(found) is not int or found < 1:
-        raise KAdapterError(
-            f"{path}: format_version: found {found!r}; expected a whole number from 1: "
-            "was this folder written by save_pretrained?"
-        )
-    return found
-
-
 def fill(module: nn.Module, weights: dict[str, Tensor], source: object) -> None:
     """Load weights into a module, checked leaf by leaf. Raises KAdapterError naming the first leaf that is missing, has
-    another shape, or is not expected; the module is then unchanged."""
+    another shape, is not finite, or is not expected; the module is then unchanged."""
+    check_leaves(module, weights, source)
+    for name, p in module.named_parameters():
+        if p.is_floating_point() and not weights[name].isfinite().all():
+            raise KAdapterError(f"{source}: leaf {name!r} holds numbers that are not finite: its training diverged")
+    module.load_state_dict(weights)
+
+
+def check_leaves(module: nn.Module, weights: dict[str, Tensor], source: object) -> None:
+    """Raises KAdapterError naming the first leaf that is missing, has another shape, or is not expected. The module may
+    stand on the device `meta`."""
     own = module.state_dict()
     for name, tensor in own.items():
         if name not in weights:
@@ -121,7 +117,6 @@ def fill(module: nn.Module, weights: dict[str, Tensor], source: object) -> None:
     for name in weights:
         if name not in own:
             raise KAdapterError(f"{source}: leaf {name!r} is not part of the configured model")
-    module.load_state_dict(weights)
 
 
 def check_backbone(folder: Path, expected: str | None, backbone: Backbone, force: bool) -> None:
@@ -206,36 +201,23 @@ def load_adapter(
     """
     folder = fetch(folder, revision)
     config = read_config(folder / CONFIG)
-    for key in ("adapter", "backbone"):
-        if not isinstance(config.get(key), dict):
-            raise KAdapterError(f"{folder / CONFIG}: no object {key!r}; expected the keys {sorted(KEYS)}")
-    sizes, newer = _newer(config, folder / CONFIG)
-    adapter = KnowledgeAdapter(AdapterConfig.from_dict(sizes))
-    fill(adapter, read_weights(folder / WEIGHTS), folder / WEIGHTS)
+    config, newer = known(config, folder / CONFIG)
+    try:
+        sizes = AdapterConfig.from_dict(config["adapter"])
+    except KAdapterError as error:
+        raise KAdapterError(f"{folder / CONFIG}: {error}") from None
+    weights = read_weights(folder / WEIGHTS)
+    with torch.device("meta"):  # what the file does not hold is not built
+        check_leaves(KnowledgeAdapter(sizes), weights, folder / WEIGHTS)
+    adapter = KnowledgeAdapter(sizes)
+    fill(adapter, weights, folder / WEIGHTS)
     if backbone is not None:
-        check_backbone(folder, config["backbone"].get("fingerprint"), backbone, force)
-    if "head" in config:
-        adapter.pretraining_head = PretrainingHead(**config["head"], weights=read_weights(folder / HEAD))
-    adapter.provenance, adapter.made_for, adapter.newer = config.get("trained_on", {}), config["backbone"], newer
+        check_backbone(folder, config["backbone"]["fingerprint"], backbone, force)
+    if config["head"] is not None:
+        head = {key: config["head"][key] for key in ("task", "options", "fusion")}
+        adapter.pretraining_head = PretrainingHead(**head, weights=read_weights(folder / HEAD))
+    adapter.provenance, adapter.made_for, adapter.newer = config["trained_on"], config["backbone"], newer
     return adapter.requires_grad_(False).eval()
-
-
-def _newer(config: dict, path: Path) -> tuple[dict, dict]:
-    """The adapter sizes that this version knows, and everything else that a newer one wrote; warns about the latter."""
-    version, sizes = version_of(config, path), config["adapter"]
-    top = {k: v for k, v in config.items() if k not in KEYS}
-    known = {f.name for f in fields(AdapterConfig)}
-    # In a file of our own version an unknown size is a mistake, which AdapterConfig names.
-    unknown_sizes = {k: v for k, v in sizes.items() if k not in known} if version > FORMAT_VERSION else {}
-    newer = {}
-    if top or unknown_sizes:
-        names = sorted([*top, *(f"adapter.{k}" for k in unknown_sizes)])
-        warnings.warn(
-            f"{path} (format version {version}; this is version {FORMAT_VERSION}): unknown keys kept: {names}",
-            stacklevel=3,
-        )
-        newer = {"format_version": version, "top": top, "adapter": unknown_sizes}
-    return {k: v for k, v in sizes.items() if k not in unknown_sizes}, newer
 
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kadapter import catalog
 from kadapter.errors import KAdapterError
-from kadapter.hub import adapter_folder
+from kadapter.hub import adapter_folder, config_files
 from kadapter.model.backbone import Backbone
 from kadapter.model.knowledge_model import REGIMES, KnowledgeModel
 from kadapter.model.language_head import build_head
@@ -18,7 +18,7 @@ def save_model(model: KnowledgeModel, folder: str | Path) -> Path:
     `model.safetensors` (fusion, head, and the backbone where it was trained) and one adapter folder per plugged
     adapter."""
     config = {
-        "format_version": adapter_folder.FORMAT_VERSION,
+        "format_version": config_files.FORMAT_VERSION,
         "backbone": adapter_folder.describe(model.backbone),
         "fusion": model.fusion.kind,
         "slots": model.adapter_names,
@@ -55,13 +55,7 @@ def load_model(
     another backbone than the one it was saved with.
     """
     folder = adapter_folder.fetch(folder, revision)
-    config = adapter_folder.read_config(folder / adapter_folder.MODEL_CONFIG)
-    version = adapter_folder.version_of(config, folder / adapter_folder.MODEL_CONFIG)
-    if version > adapter_folder.FORMAT_VERSION:
-        raise KAdapterError(
-            f"{folder} has format version {version}; this kadapter reads models up to version "
-            f"{adapter_folder.FORMAT_VERSION}: update kadapter, or pass its adapters on by themselves"
-        )
+    config = config_files.read_model(folder / adapter_folder.MODEL_CONFIG)
     saved, source = config["backbone"], folder / adapter_folder.MODEL_WEIGHTS
     if backbone is None:
         backbone = Backbone(saved["name"], saved["revision"])

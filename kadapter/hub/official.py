@@ -1,12 +1,13 @@
 """Checkpoints of the official K-Adapter code: their layout read into our adapters, and written back, equal to the bit.
 
 The official file is a pickled state dict whose adapter layers are BERT encoders (`BertEncoder` of
-pytorch_transformers); it is read with `weights_only=True`. It names neither its plug layers (0, 11, 22 in every
-official script) nor its number of attention heads (12): both are arguments.
+pytorch_transformers); it is read with `weights_only=True`. It names neither its plug layers (0, 11, 22 in the two
+pre-training scripts; 0, 11, 23 in `run_example.sh` and as the scripts' default) nor its number of attention heads (12):
+both are arguments.
 """
 
 import json
-import pickle
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +47,25 @@ def read(path: str | Path) -> dict[str, Tensor]:
         raise KAdapterError(f"{path} is no file: expected the pytorch_model.bin of an official K-Adapter checkpoint")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise KAdapterError(f"{path} is not a PyTorch file of tensors alone, or is damaged ({reason})") from error
+    except Exception as error:  # whatever the bytes of a torn file lead torch to
+        raise KAdapterError(f"{path} is not a PyTorch file of tensors alone, or is damaged{_reason(error)}") from None
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()):
         raise KAdapterError(
             f"{path}: found a {type(state).__name__} of other things; expected a dict of name -> tensor"
         )
+    if state and all(name.startswith("module.") for name in state):
+        raise KAdapterError(
+            f"{path}: every leaf's name begins with 'module.', as torch's DataParallel writes them: save the "
+            "state dict of model.module instead"
+        )
     return state
+
+
+def _reason(error: Exception) -> str:
+    """Why torch refused a file. Its own words advise to load it unsafely: only the name of what it would run is passed
+    on."""
+    told = re.search(r"GLOBAL (\S+)", str(error))
+    return f" (it holds {told[1]}, which is no tensor)" if told else f" ({type(error).__name__})"
 
 
 def import_checkpoint(
@@ -93,6 +105,9 @@ def import_checkpoint(
         raise KAdapterError("labels belong to the relation head: import it, too (--heads)")
     used = set(names.values())
     adapter.provenance = {"source": "official K-Adapter checkpoint", "file": path.name}
+    dtypes = {str(state[name].dtype).removeprefix("torch.") for name in names.values()}
+    if len(dtypes) == 1:
+        adapter.provenance["dtype"] = dtypes.pop()
     if adapter.pretraining_head is not None:
         kind = {"relation": "factual", "dependency": "linguistic"}[adapter.pretraining_head.task]
         adapter.provenance |= {"knowledge": kind}
@@ -106,7 +121,7 @@ def _read_head(
 ) -> tuple[PretrainingHead, dict[str, str]]:
     """The pre-training head of a state dict, and our names of the official leaves it was read from."""
     task = "dependency" if any(n.startswith("self_attention.") for n in state) else "relation"
-    if "out_proj.bias" not in state:
+    if "out_proj.bias" not in state or state["out_proj.bias"].ndim != 1:
         raise KAdapterError(f"{path}: no leaf 'out_proj.bias': this file keeps no pre-training head")
     outputs = len(state["out_proj.bias"])
     if task == "dependency":
@@ -128,7 +143,7 @@ def _read_head(
         }
         expected = {f"{part}.{n}": t for part, module in modules.items() for n, t in module.state_dict().items()}
     names = {ours: official_head_name(task, ours) for ours in expected}
-    weights = {ours: leaf(state, names[ours], list(tensor.shape), path) for ours, tensor in expected.items()}
+    weights = {ours: leaf(state, names[ours], list(tensor.shape), path).float() for ours, tensor in expected.items()}
     return PretrainingHead(task, built.options(), "project", weights), names
 
 
@@ -178,7 +193,13 @@ def state_of(adapter: KnowledgeAdapter) -> dict[str, Tensor]:
             state |= {official_head_name(head.task, name): tensor for name, tensor in head.weights.items()}
         except KeyError as error:
             raise KAdapterError(f"the official {head.task} head has no part {error}") from None
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    dtype = getattr(torch, str(adapter.provenance.get("dtype", "")), None)
+    if dtype in (torch.float16, torch.bfloat16):
+        narrow = {name: tensor.to(dtype) for name, tensor in state.items()}
+        if all(torch.equal(narrow[name].to(tensor.dtype), tensor) for name, tensor in state.items()):
+            return narrow  # as the file that it was read from: nothing is lost
+    return state
 
 
 def export_checkpoint(adapter: KnowledgeAdapter, out: str | Path) -> list[str]:
@@ -202,10 +223,13 @@ def read_labels(path: Path) -> list[str]:
     """Names of relations: a JSON list of strings, or one on each line. Raises KAdapterError if the file is neither."""
     if not path.is_file():
         raise KAdapterError(f"{path} is no file: expected the relations' names as a JSON list, or one on each line")
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise KAdapterError(f"{path} is no UTF-8 text ({error.reason} at byte {error.start})") from None
     try:
         labels = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         labels = [line.strip() for line in text.splitlines() if line.strip()]
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise KAdapterError(

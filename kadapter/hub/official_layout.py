@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from kadapter.errors import KAdapterError
@@ -51,15 +52,20 @@ def official_name(ours: str) -> str:
 
 
 def leaf(state: dict[str, Tensor], name: str, shape: list[int], path: Path) -> Tensor:
-    """A leaf of the file. Raises KAdapterError if it is missing, has another shape, or holds no floating-point
+    """A leaf of the file. Raises KAdapterError if it is missing, has another shape, or holds no finite floating-point
     numbers."""
     if name not in state:
         raise KAdapterError(f"{path}: no leaf {name!r}; expected shape {shape}")
-    if list(state[name].shape) != shape:
-        raise KAdapterError(f"{path}: leaf {name!r} has shape {list(state[name].shape)}; expected {shape}")
-    if not state[name].is_floating_point():
-        raise KAdapterError(f"{path}: leaf {name!r} holds {state[name].dtype}; expected floating-point numbers")
-    return state[name]
+    found = state[name]
+    if list(found.shape) != shape:
+        raise KAdapterError(f"{path}: leaf {name!r} has shape {list(found.shape)}; expected {shape}")
+    if not found.is_floating_point():
+        raise KAdapterError(f"{path}: leaf {name!r} holds {found.dtype}; expected floating-point numbers")
+    if found.is_meta or found.layout is not torch.strided:
+        raise KAdapterError(f"{path}: leaf {name!r} holds no numbers ({found.device}, {found.layout})")
+    if not found.isfinite().all():
+        raise KAdapterError(f"{path}: leaf {name!r} holds numbers that are not finite: its training diverged")
+    return found
 
 
 def sizes(
@@ -75,11 +81,16 @@ def sizes(
         return list(state[name].shape)
 
     def count(pattern: str) -> int:
-        return 1 + max((int(m[1]) for n in state if (m := re.match(pattern, n))), default=-1)
+        numbers = {int(m[1]) for n in state if (m := re.match(pattern, n))}
+        for expected, number in enumerate(sorted(numbers)):
+            if number != expected:
+                name = next(n for n in state if (m := re.match(pattern, n)) and int(m[1]) == number)
+                raise KAdapterError(f"{path}: leaf {name!r} is number {number}, and there is no number {expected}")
+        return len(numbers)
 
     width, hidden = shape("adapter.0.down_project.weight")
     inner = shape("adapter.0.encoder.layer.0.intermediate.dense.weight")[0]
-    blocks = count(r"adapter\.(\d+)\.")
+    blocks = count(r"adapter\.(\d{1,9})\.")
     if len(plug_layers) != blocks:
         raise KAdapterError(
             f"{path} holds {blocks} adapter layers, but {len(plug_layers)} plug layers were given: {list(plug_layers)}"
@@ -95,7 +106,7 @@ def sizes(
         hidden_size=hidden,
         plug_layers=plug_layers,
         width=width,
-        layers=count(r"adapter\.0\.encoder\.layer\.(\d+)\."),
+        layers=count(r"adapter\.0\.encoder\.layer\.(\d{1,9})\."),
         heads=heads,
         inner=inner,
         combine="add",

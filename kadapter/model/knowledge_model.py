@@ -20,6 +20,7 @@ from kadapter.model.backbone import Backbone
 from kadapter.model.fusion import Fusion
 from kadapter.model.language_head import build_head
 from kadapter.tasks.base import Task
+from kadapter.values import Name, check_value
 
 # regime -> the parts that train
 REGIMES: dict[str, frozenset[str]] = {
@@ -94,8 +95,9 @@ class KnowledgeModel(nn.Module):
             raise KAdapterError(
                 f"an adapter named {name!r} is already plugged: unplug({name!r}) first, or choose another name"
             )
-        if "." in name or not name:
-            raise KAdapterError(f"adapter name {name!r}: expected a non-empty name without dots")
+        if "." in name:
+            raise KAdapterError(f"adapter name {name!r}: expected a name without dots")
+        check_value(Name, name, "adapter name")  # it is saved in a folder of this name
         if self.head is not None and name not in self.adapter_names and self.fusion.kind != "residual":
             raise KAdapterError(
                 f"this head was built for adapters {self.adapter_names or 'none'} and cannot read {name!r}: "

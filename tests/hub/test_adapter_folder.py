@@ -140,7 +140,7 @@ def test_what_a_newer_version_wrote_is_kept_and_written_back(adapter, backbone, 
     path.write_text(json.dumps(config | {"format_version": 1}))
     with (
         pytest.warns(UserWarning, match="colour"),
-        pytest.raises(KAdapterError, match="unknown adapter setting 'gating'"),
+        pytest.raises(KAdapterError, match="adapter_config.json: unknown adapter key 'gating'"),
     ):
         adapter_folder.load_adapter(folder)
 
@@ -162,6 +162,105 @@ def test_a_model_of_a_newer_version_is_refused(adapter, backbone, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": adapter_folder.FORMAT_VERSION + 1}))
     with pytest.raises(KAdapterError, match="reads models up to version .*: update kadapter"):
         KnowledgeModel.from_pretrained(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": "9"}, "format_version: found '9'; expected a whole number from 1"),
+        ({"format_version": -1}, "format_version: found -1; expected a whole number from 1"),
+        ({"adapter": 3}, "adapter: found 3; expected a mapping"),
+        ({"adapter": {}}, "adapter: the key 'hidden_size' is missing"),
+        ({"adapter.width": "abc"}, "adapter.width: found 'abc'; expected a whole number from 1 to 65,536"),
+        ({"adapter.width": 10**9}, "adapter.width: found 1000000000; expected a whole number from 1 to 65,536"),
+        ({"adapter.width": 8_192}, "leaf 'layers.0.down.weight' has shape"),
+        (
+            {"adapter.width": 65_536},
+            "of 6 transformer layers and 103,110,672,384 parameters: expected at most",
+        ),
+        ({"adapter.plug_layers": 3}, "adapter.plug_layers: found 3; expected a list of at least 1"),
+        ({"adapter.plug_layers": [True]}, r"adapter.plug_layers\[0\]: found True; expected a whole number"),
+        ({"adapter.heads": 0}, "adapter.heads: found 0; expected a whole number from 1"),
+        ({"adapter.layers": 10_000_000}, "adapter.layers: found 10000000; expected a whole number from 1 to 128"),
+        ({"adapter.layers": 128}, r"no leaf 'layers.0.transformer.\d+"),
+        ({"adapter.combine": [1]}, r"adapter.combine: found \[1\]; expected one of add, concat"),
+        ({"backbone": None}, "backbone: found None; expected a mapping"),
+        ({"backbone": {}}, "backbone: the key 'name' is missing"),
+        ({"backbone.fingerprint": 3}, "backbone.fingerprint: found 3; expected text"),
+        ({"trained_on": 3}, "trained_on: found 3; expected a mapping"),
+        ({"head": {"task": "relatoin", "options": {}, "fusion": "project"}}, "head.task: unknown task 'relatoin'"),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence(adapter, backbone, tmp_path, change, message):
+    folder = adapter.save_pretrained(tmp_path / "F", backbone)
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text())
+    for key, value in change.items():
+        *parents, last = key.split(".")
+        (config[parents[0]] if parents else config)[last] = value
+    path.write_text(json.dumps(config))
+    with pytest.raises(KAdapterError, match=message) as error:
+        adapter_folder.load_adapter(folder)
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+def test_a_hostile_configuration_is_one_sentence(adapter, backbone, tmp_path):
+    folder = adapter.save_pretrained(tmp_path / "F", backbone)
+    for content, message in (
+        ("[" * 100_000, "stand too deep in each other"),
+        ('{"a": ' * 100_000, "stand too deep in each other"),
+        ("[]", "found a list; expected a JSON object"),
+        ('{"format_version": 1' + "0" * 5000 + "}", "is not JSON"),
+    ):
+        (folder / "adapter_config.json").write_text(content)
+        with pytest.raises(KAdapterError, match=message) as error:
+            adapter_folder.load_adapter(folder)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_weights_that_are_not_finite_are_refused(adapter, backbone, tmp_path):
+    with torch.no_grad():
+        adapter.layers[1].up.bias[0] = float("nan")
+    folder = adapter.save_pretrained(tmp_path / "F", backbone)
+    with pytest.raises(KAdapterError, match="adapter.safetensors: leaf 'layers.1.up.bias' holds numbers that are"):
+        adapter_folder.load_adapter(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"slots": ["../../F"]}, r"slots\[0\]: found '../../F'; expected a name of at most 100"),
+        ({"adapters": {"../F": {}}}, "adapters: found '../F'; expected a name"),
+        ({"fusion": "sum"}, "unknown fusion 'sum'"),
+        ({"regime": "frosen"}, "unknown regime 'frosen': did you mean 'frozen'"),
+        ({"holds_backbone": "no"}, "holds_backbone: found 'no'; expected yes or no"),
+        ({"task": {"name": "x", "options": {}}}, "task.name: unknown task 'x'"),
+        ({"backbone": 3}, "backbone: found 3; expected a mapping"),
+    ],
+)
+def test_a_wrong_model_configuration_is_one_sentence(adapter, backbone, tmp_path, change, message):
+    folder = KnowledgeModel(backbone, adapters={"F": adapter}).save_pretrained(tmp_path / "model")
+    path = folder / "model_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(KAdapterError, match=f"model_config.json: {message}"):
+        KnowledgeModel.from_pretrained(folder, backbone)
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "", "a\x00b", "x" * 101])
+def test_an_adapter_is_not_named_out_of_its_folder(adapter, backbone, name):
+    with pytest.raises(KAdapterError, match="adapter name"):
+        KnowledgeModel(backbone).plug(name, adapter)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_decides_who_may_read(adapter, backbone, tmp_path, umask, mode):
+    former = os.umask(umask)
+    try:
+        folder = KnowledgeModel(backbone, adapters={"F": adapter}).save_pretrained(tmp_path / "model")
+    finally:
+        os.umask(former)
+    modes = {p.relative_to(folder): oct(p.stat().st_mode & 0o777) for p in folder.rglob("*") if p.is_file()}
+    assert len(modes) == 5 and set(modes.values()) == {oct(mode)}, modes
 
 
 def test_a_kept_head_travels(adapter, backbone, tmp_path):
@@ -281,6 +380,7 @@ def test_a_whole_model_goes_to_the_hub_and_comes_back(adapter, backbone, tmp_pat
 def test_sizes_scale_with_the_backbone(monkeypatch, backbone, hidden, depth, expected):
     monkeypatch.setattr(Backbone, "hidden_size", hidden)
     monkeypatch.setattr(Backbone, "depth", depth)
+    monkeypatch.setattr(Backbone, "causal", False)  # which it would find out by reading a text
     c = AdapterConfig.for_backbone(backbone)
     assert (c.plug_layers, c.width, c.heads, c.inner) == expected
     c = AdapterConfig.for_backbone(backbone, width=128, plug_layers=[1, 3])

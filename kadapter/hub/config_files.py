@@ -1,0 +1,122 @@
+"""The configurations of saved folders, `adapter_config.json` and `model_config.json`: what each key takes, and the
+reading of a file, which may come from a stranger or from a newer version."""
+
+import json
+import warnings
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+from kadapter import catalog, values
+from kadapter.errors import KAdapterError
+from kadapter.model.config import AdapterConfig
+from kadapter.values import Like, Name, OneOf, Values, value
+
+FORMAT_VERSION = 1
+Version = Annotated[int, value("of the format; a newer one than this program's may have keys unknown here", 1, 10**6)]
+
+
+class MadeFor(Values, extra="allow"):
+    """The backbone that a saved folder belongs to."""
+
+    name: Annotated[str, value("of the backbone, as it is loaded")]
+    revision: Annotated[str | None, value("commit of its Hub repository")] = None
+    fingerprint: Annotated[str | None, value("hash of its weights")] = None
+
+
+class HeadFile(Values, extra="allow"):
+    """The pre-training head beside an adapter (`head.safetensors`)."""
+
+    task: Annotated[str, OneOf("task", catalog.TASKS), value("its task")]
+    options: Annotated[dict[str, Any], value("options of the task")]
+    fusion: Annotated[str, OneOf("fusion", catalog.FUSIONS), value("the representation that it reads")]
+
+
+class AdapterFile(Values):
+    """`adapter_config.json`."""
+
+    format_version: Version
+    adapter: Annotated[dict[str, Any], Like(AdapterConfig), value("its sizes, as listed below")]
+    backbone: Annotated[MadeFor, value("what it was made for")]
+    trained_on: Annotated[dict[str, Any], value("its provenance, told by the card")] = {}
+    head: Annotated[HeadFile | None, value("where a pre-training head was kept")] = None
+
+
+class TaskFile(Values):
+    """The task that a saved model's head was built for."""
+
+    name: Annotated[str, OneOf("task", catalog.TASKS), value("its name")]
+    options: Annotated[dict[str, Any], value("its options")]
+
+
+class ModelFile(Values, extra="allow"):
+    """`model_config.json`."""
+
+    format_version: Version
+    backbone: Annotated[MadeFor, value("what it stands on")]
+    fusion: Annotated[str, OneOf("fusion", catalog.FUSIONS), value("how its parts are joined")]
+    slots: Annotated[list[Name], value("adapters that its fusion was built for, plugged or not")]
+    adapters: Annotated[dict[Name, dict[str, Any]], value("name: sizes of each that is plugged, in `adapters/NAME`")]
+    regime: Annotated[str, OneOf("regime", ("adapter", *catalog.REGIMES)), value("the parts that train")]
+    task: Annotated[TaskFile | None, value("where it has a head")] = None
+    holds_backbone: Annotated[bool, value("whether its backbone was trained, and is here")] = False
+
+
+def read_config(path: Path) -> dict:
+    """Load a JSON object. Raises KAdapterError if it is missing or not one."""
+    if not path.is_file():
+        raise KAdapterError(f"{path.parent} holds no {path.name}: expected a folder written by save_pretrained")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise KAdapterError(f"{path} is not a configuration: its objects stand too deep in each other") from None
+    except ValueError as error:
+        raise KAdapterError(f"{path} is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise KAdapterError(f"{path}: found a {type(config).__name__}; expected a JSON object")
+    return config
+
+
+def known(config: dict, path: Path) -> tuple[dict, dict]:
+    """What this version knows of a configuration, checked, and everything else that a newer one wrote; warns about the
+    latter."""
+    version = values.check_value(Version, config.get("format_version"), f"{path}: format_version")
+    sizes = config.get("adapter")
+    top = {k: v for k, v in config.items() if k not in AdapterFile.model_fields}
+    sizes_known = {f.name for f in fields(AdapterConfig)}
+    # In a file of our own version an unknown size is a mistake, which the check names.
+    unknown_sizes = {}
+    if version > FORMAT_VERSION and isinstance(sizes, dict):
+        unknown_sizes = {k: v for k, v in sizes.items() if k not in sizes_known}
+        sizes = {k: v for k, v in sizes.items() if k in sizes_known}
+    newer = {}
+    if top or unknown_sizes:
+        names = sorted([*top, *(f"adapter.{k}" for k in unknown_sizes)])
+        warnings.warn(
+            f"{path} (format version {version}; this is version {FORMAT_VERSION}): unknown keys kept: {names}",
+            stacklevel=4,
+        )
+        newer = {"format_version": version, "top": top, "adapter": unknown_sizes}
+    ours = {k: v for k, v in config.items() if k not in top} | ({"adapter": sizes} if "adapter" in config else {})
+    values.check(AdapterFile, ours, where=f"{path}: ")
+    return _filled(AdapterFile, ours), newer
+
+
+def read_model(path: Path) -> dict:
+    """A checked `model_config.json`, what it leaves out filled in. Raises KAdapterError if it is missing or wrong."""
+    config = read_config(path)
+    version = values.check_value(Version, config.get("format_version"), f"{path}: format_version")
+    if version > FORMAT_VERSION:
+        raise KAdapterError(
+            f"{path.parent} has format version {version}; this kadapter reads models up to version {FORMAT_VERSION}: "
+            "update kadapter, or pass its adapters on by themselves"
+        )
+    values.check(ModelFile, config, where=f"{path}: ")
+    return _filled(ModelFile, config)
+
+
+def _filled(source: type[Values], config: dict) -> dict:
+    """A configuration with the defaults of what it leaves out, its own order kept."""
+    made_for = config["backbone"]
+    config = config | {"backbone": made_for | {k: v for k, v in values.defaults(MadeFor).items() if k not in made_for}}
+    return config | {k: v for k, v in values.defaults(source).items() if k not in config}
