@@ -74,8 +74,8 @@ def scores(ranks: Sequence[float] | pd.Series) -> dict[str, float]:
     >>> scores([1, 2, 20])
     {'P@1': 0.3333333333333333, 'P@10': 0.6666666666666666, 'MRR': 0.5166666666666667}
     """
-    ranks = np.asarray(ranks, dtype=float)
-    return dict(zip(METRICS, map(float, ((ranks <= 1).mean(), (ranks <= 10).mean(), (1 / ranks).mean())), strict=True))
+    rank = np.asarray(ranks, dtype=float)
+    return dict(zip(METRICS, map(float, ((rank <= 1).mean(), (rank <= 10).mean(), (1 / rank).mean())), strict=True))
 
 
 def ask(

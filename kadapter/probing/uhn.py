@@ -77,5 +77,5 @@ def guesses(
         log = token_log_probabilities(model, tokenizer, [PROMPT.format(*pair) for pair in some])
         best = torch.from_numpy(log).topk(min(GUESSES, log.shape[1])).indices.tolist()
         for pair, ids in zip(some, best, strict=True):
-            found[pair] = {tokenizer.decode([i]).strip().lower() for i in ids}
+            found[pair] = {str(tokenizer.decode([i])).strip().lower() for i in ids}
     return found
