@@ -119,18 +119,20 @@ def ask(
 def askable(questions: Questions, words: WordList, causal: bool) -> tuple[Questions, Counter]:
     """The facts whose object is in the list; for a causal model, those whose subject stands left of the object. A fact
     with several right objects is asked when one of them is in the list."""
-    table, dropped = questions.table, Counter()
+    table = questions.table
+    dropped: Counter[str] = Counter()
     right = [[o for o in objects if o in words.ids] for objects in table["objects"]]
-    rows = zip(right, table["subject"], table["object"], strict=True)
-    asked = np.array([bool(some) if subject == "" else o in words.ids for some, subject, o in rows], dtype=bool)
+    named = zip(right, table["subject"], table["object"], strict=True)
+    asked = np.array([bool(some) if subject == "" else o in words.ids for some, subject, o in named], dtype=np.bool_)
     dropped[NO_TOKEN] = int((~asked).sum())
     if causal:
-        left = (text.split(MASK)[0] for text in table["text"])
-        rows = zip(left, table["subject"], table["template"], strict=True)
-        reads = np.array([bool(t.strip()) and (not template or s in t) for t, s, template in rows], dtype=bool)
+        left = [text.split(MASK)[0] for text in table["text"]]
+        placed = zip(left, table["subject"], table["template"], strict=True)
+        reads = np.array([bool(t.strip()) and (not form or s in t) for t, s, form in placed], dtype=np.bool_)
         dropped[NOT_ASKABLE] = int((asked & ~reads).sum())
-        asked &= reads
-    return Questions(table.assign(objects=right)[asked].reset_index(drop=True), questions.dropped), +dropped
+        asked = asked & reads
+    listed = table.assign(objects=pd.Series(right, index=table.index, dtype=object))
+    return Questions(listed[asked].reset_index(drop=True), questions.dropped), +dropped
 
 
 def _answered(
