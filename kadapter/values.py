@@ -199,10 +199,12 @@ def told(cls: type) -> type:
 def fields(source: type | Callable, leave_out: tuple[str, ...] = ()) -> Iterator[tuple[str, str, str, str]]:
     """Of every value: its name, what is expected, its default, its meaning."""
     for name, field in of(source, leave_out).model_fields.items():
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        null = " or null" if types.NoneType in get_args(field.annotation) else ""
         yield (
             field.alias or name,
-            expected(field.annotation, field.metadata),
-            "" if field.is_required() else said(field.get_default(call_default_factory=True)),
+            expected(field.annotation, field.metadata) + null,
+            "" if default is None else said(default),
             field.description or "",
         )
 

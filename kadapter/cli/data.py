@@ -51,18 +51,18 @@ def _builder(kind: str, sources: str, about: str) -> None:
         rarity: Annotated[
             str, typer.Option(help="What is counted of a relation: entity_pairs (the paper) or examples.")
         ] = "entity_pairs",
-        minimum: Annotated[int, typer.Option(help="A relation with fewer is left out.")] = 50,
+        minimum: Annotated[int, typer.Option(help="A relation with fewer is left out.", min=1)] = 50,
         exclude: Annotated[
             list[str] | None,
             typer.Option(help="Relation to leave out, as P31 (the official code); may be given repeatedly."),
         ] = None,
         max_tokens: Annotated[
-            int | None, typer.Option(help="Words of the longest sentence.", show_default="any")
+            int | None, typer.Option(help="Words of the longest sentence.", min=2, show_default="any")
         ] = None,
-        dev_share: Annotated[float, typer.Option(help="Share of the sentences that go to dev.json.")] = 0.1,
-        seed: Annotated[int, typer.Option(help="Of the division into train and dev.")] = 0,
+        dev_share: Annotated[float, typer.Option(help="Share of the sentences that go to dev.", min=0, max=1)] = 0.1,
+        seed: Annotated[int, typer.Option(help="Of the division into train and dev.", min=0)] = 0,
         jobs: Annotated[
-            int | None, typer.Option(help="Files read at once.", show_default="as many as there are cores")
+            int | None, typer.Option(help="Files read at once.", min=1, show_default="as many as there are cores")
         ] = None,
         keep_parts: Annotated[
             bool, typer.Option("--keep-parts", help="Keep OUT.parts: other settings will not read the sources again.")
