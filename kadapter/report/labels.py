@@ -74,7 +74,8 @@ def decided(folder: Path) -> Decided | None:
         raise KAdapterError(f"{folder} has damaged predictions ({error}): remove it, run its stage again") from None
     width = len(task.labels)
     seed = table["seed"].to_numpy()
-    logits = table["logits"].combine_chunks().flatten().to_numpy().reshape(-1, width)
+    found = table["logits"].combine_chunks().flatten()
+    logits = found.to_numpy(zero_copy_only=False).reshape(-1, width)  # pandas writes nan as null
     starts = np.unique(seed, return_index=True)[1]
     first = table.filter(pyarrow.array(seed == seed[0]))["reference"].to_pylist()
     references = np.array([json.loads(text) for text in first])

@@ -380,6 +380,23 @@ def test_runs_without_parts_have_none(root, tmp_path):
     assert 'id="slices-picture"' not in text and 'id="labels-picture"' not in text
 
 
+def test_a_run_whose_logits_are_no_numbers_is_reported(tmp_path):
+    """What former versions left of a fit that diverged: the report says its score, which is that of no decision."""
+    write_all(tmp_path, {"backbone": 0.2, "F": 0.6})
+    add_parts(tmp_path)
+    folder = tmp_path / "synthetic/finetune/relation-frozen-F"
+    frame = pd.read_parquet(folder / "predictions.parquet")
+    frame["logits"] = [np.full(3, np.nan, np.float32) for _ in range(len(frame))]
+    frame.to_parquet(folder / "predictions.parquet")
+    result = json.loads((folder / runs.RESULT).read_text())
+    result["metrics"] |= {"f1": float("nan"), "loss": float("nan")}
+    (folder / runs.RESULT).write_text(json.dumps(result))
+    text = report.write_html(tmp_path, "synthetic", tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="labels-picture"' in text
+    per_label = report.by_label(tmp_path, "synthetic").query("task == 'relation' and model == 'F'")
+    assert len(per_label) == 3 and per_label["f1"].between(0, 1).all()
+
+
 def test_a_run_that_changes_is_read_again(tmp_path):
     row = {"task": "t", "dataset": "d", "regime": "frozen", "model": "F"}
     write_run(tmp_path, "a", row, {"name": "accuracy"}, np.ones((1, 5, 2)))
