@@ -13,7 +13,7 @@ import yaml
 
 from kadapter.cases.cases import Cases
 from kadapter.errors import KAdapterError
-from kadapter.report import figures, pictures, rendering, report
+from kadapter.report import figures, pictures, published, rendering, report
 from kadapter.runs import GRAPH, RESULT, Result, read_json
 from widgets import style
 
@@ -83,14 +83,25 @@ def confusions(base: Path, preset: str, chosen: Sequence[Result], listed: Sequen
 
 
 def paper(base: Path, preset: str, chosen: Sequence[Result], listed: Sequence[Result]) -> Shown:
-    """Our scores beside the paper's."""
-    beside = report.beside_published(base, preset)
-    if beside.empty:
-        return "<p>No dataset of this preset is one of the paper's: nothing can stand beside its numbers.</p>", None
-    shown = beside.drop(columns="inside").rename(columns={"published": "paper", "ours": "ours, percent"})
-    return shown.style.hide(axis="index").format(precision=1, escape="html").set_table_attributes(
-        'class="kadapter-table"'
-    ).to_html(), None  # fmt: skip
+    """Our scores beside the paper's, and all that the paper prints for the tasks of the preset."""
+    beside, printed = report.beside_published(base, preset), report.published_rows(base, preset)
+    if printed.empty:
+        return "<p>No task of this preset is one of the paper's: nothing can stand beside its numbers.</p>", None
+    html = ""
+    if not beside.empty:
+        html = _table(beside.drop(columns="inside").rename(columns={"published": "paper", "ours": "ours, percent"}))
+    for (task, dataset, comparable), rows in printed.groupby(["task", "dataset", "comparable"], sort=False):
+        said = published.relation(str(task), str(dataset), bool(comparable))
+        wide = rows.pivot_table(index=["model", "ours"], columns="metric", values="value", sort=False).reset_index()
+        html += f"<p>Table {rows['table'].iloc[0]}. {escape(said)}</p>" + _table(
+            wide.rename(columns={"ours": "row here"})
+        )
+    return html, None
+
+
+def _table(frame: pd.DataFrame) -> str:
+    shown = frame.rename_axis(columns=None).style.hide(axis="index").format(precision=2, escape="html", na_rep="–")
+    return shown.set_table_attributes('class="kadapter-table"').to_html()
 
 
 def preset_text(base: Path, preset: str, chosen: Sequence[Result], listed: Sequence[Result]) -> Shown:

@@ -228,21 +228,12 @@ def _beside(beside: pd.DataFrame, rows: pd.DataFrame) -> str:
             + markup.table(columns, lines, ("table", "dataset", "regime", "metric"))
         )
     for (task, dataset, comparable), own in rows.groupby(["task", "dataset", "comparable"], sort=False):
-        text += f"<p>{escape(_relation(task, dataset, comparable))}</p>" + _published(dataset, own, " open")
+        text += f"<p>{escape(published.relation(task, dataset, comparable))}</p>" + _published(dataset, own, " open")
     others = [name for name in published.datasets() if name not in set(rows["dataset"])]
     if rows.empty:
         text += "<p>No task of this preset is one of the paper's: nothing of ours can stand beside its numbers.</p>"
     tables = "".join(_published(name, published.rows(name)) for name in others)
     return text + (f"<details><summary>The other tables of the paper</summary>{tables}</details>" if tables else "")
-
-
-def _relation(task: str, dataset: str, comparable: bool) -> str:
-    if comparable:
-        return f"What the paper prints for {dataset}, which is {task} here:"
-    return (
-        f"{task} here has the form of {dataset} and fictional content: the paper's rows are those of our tables, its "
-        "numbers cannot be compared with ours."
-    )
 
 
 def _published(dataset: str, rows: pd.DataFrame, state: str = "") -> str:

@@ -57,6 +57,16 @@ def imitated(dataset: str) -> str | None:
     return next((name for name, entry in datasets().items() if entry.get("world") == dataset), None)
 
 
+def relation(task: str, dataset: str, comparable: bool) -> str:
+    """How a task stands to the published dataset beside it, in a sentence."""
+    if comparable:
+        return f"What the paper prints for {dataset}, which is {task} here:"
+    return (
+        f"{task} here has the form of {dataset} and fictional content: the paper's rows are those of our tables, its "
+        "numbers cannot be compared with ours."
+    )
+
+
 def beside(name: str, model: str, regime: str, ours: Mapping[str, Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
     """Lines with the columns `COLUMNS`: each published value of a model row beside ours.
 

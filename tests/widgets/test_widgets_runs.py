@@ -64,11 +64,24 @@ def test_parameters_that_differ_are_those_that_differ(browser):
     assert one.loc["training.epochs"].tolist() == ["3"]  # of a single run, all
 
 
+def test_the_paper_is_shown_for_the_tasks_of_a_preset(tmp_path):
+    from tests.report.test_report import write_run
+    from widgets import run_views
+
+    row = {"task": "typing", "regime": "paper", "model": "F"}
+    for preset, dataset in (("world", "world_typing"), ("real", "open_entity")):
+        write_run(tmp_path, "a", row | {"dataset": dataset}, {"name": "multilabel"}, np.ones((1, 5, 3)), preset=preset)
+    world, real = (run_views.paper(tmp_path, preset, [], [])[0] for preset in ("world", "real"))
+    assert "fictional content" in world and "K-Adapter (F)" in world and "77.53" in world and "100.00" not in world
+    assert "which is typing here" in real and "100.00" in real and real.count("<table") == 2
+
+
 def test_every_view_has_a_picture_or_a_sentence(browser):
     for view in ("Scores", "Learning curves", "Confusions", "Beside the paper"):
         browser._what.value = view
         browser.wait()
         assert not browser._message.value, view
+    assert "No task of this preset" in browser._text.value  # `mentions` is none of the paper's datasets
     browser._what.value = "Preset"  # `tiny` is neither made by the pipeline nor in the package
     browser.wait()
     assert "unknown preset" in browser._message.value and "Traceback" not in browser._message.value
