@@ -4,6 +4,7 @@ The names below are imported when first used, so that `import kadapter` and the 
 """
 
 from kadapter.lazy import on_first_use
+from kadapter.machine import threads
 
 __version__ = "0.1.0"
 
@@ -20,4 +21,5 @@ _HOME = {
     "predict": "training.predict",
 }
 __all__ = sorted(_HOME)
+threads.wait_asleep()  # before anything loads torch
 __getattr__, __dir__ = on_first_use(globals(), _HOME)

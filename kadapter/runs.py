@@ -20,6 +20,7 @@ from typing import Any
 
 import kadapter
 from kadapter.errors import KAdapterError
+from kadapter.machine.threads import cores
 
 RESULT = "result.json"
 GRAPH = "graph.json"  # beside the stages: which runs the preset consists of, and the key that each must have
@@ -248,11 +249,6 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": gpu,
     }
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -11,9 +11,9 @@ import torch
 
 from kadapter.bench import examples, flops, lora, naive, rows
 from kadapter.bench.rows import Clock, Report
+from kadapter.machine.device import best_device, has_bf16
 from kadapter.model.adapter import build_adapter
 from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.training.device import best_device, has_bf16
 from kadapter.training.fit import Settings, attach_store, fit, fit_together
 
 BATCH, NAIVE_BATCH, RATE, EPOCHS, FUSION = 32, 8, 1e-4, 5, "project"

@@ -8,9 +8,9 @@ from pathlib import Path
 from kadapter.bench import examples, rows
 from kadapter.bench.machine import now, peak_memory
 from kadapter.bench.rows import Clock, Report
+from kadapter.machine.device import best_device, has_bf16
 from kadapter.model.adapter import build_adapter
 from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.training.device import best_device, has_bf16
 from kadapter.training.fit import Settings, fit
 from kadapter.training.predict import predict
 

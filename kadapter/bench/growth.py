@@ -8,9 +8,9 @@ from pathlib import Path
 from kadapter.bench import examples, rows
 from kadapter.bench.machine import peak_memory
 from kadapter.bench.rows import Report, Row
+from kadapter.machine.device import best_device, has_bf16
 from kadapter.model.adapter import build_adapter
 from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.training.device import best_device, has_bf16
 from kadapter.training.fit import Settings, attach_store, fit
 
 

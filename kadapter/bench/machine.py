@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from kadapter.training.device import has_bf16
+from kadapter.machine.device import has_bf16
 from kadapter.training.memory import give_back
 
 SIZES = {"cpu": 2048, "cuda": 8192}  # of the square matrices: as large as layers of a large model, or larger

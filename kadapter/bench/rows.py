@@ -8,6 +8,7 @@ import torch
 from transformers import TrainerCallback
 
 from kadapter.bench.machine import describe, matmul_rate, now, peak_memory
+from kadapter.machine import threads
 from kadapter.training.batches import Encoded
 
 
@@ -64,6 +65,7 @@ class Report:
 
 def begin(backbone: str, device: torch.device, seconds: float = 1.0) -> Report:
     """An empty report; measures the machine for so many seconds."""
+    threads.use()
     return Report(backbone, describe(device, *matmul_rate(device, seconds)))
 
 

@@ -158,8 +158,10 @@ def contributions(
 
 def batch(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]) -> dict:
     """Marked sentences as a batch of the model, on its device. Raises KAdapterError as `to_examples` does."""
+    from kadapter.machine import threads
     from kadapter.training.batches import encode
 
+    threads.use()
     encoded = encode(model.task, tokenizer, to_examples(model, sentences), progress=False)
     device = next(model.backbone.parameters()).device
     return {k: v.to(device) for k, v in encoded.__getitems__(range(len(encoded))).items()}

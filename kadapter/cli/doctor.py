@@ -31,6 +31,7 @@ def checks() -> Iterator[Check]:
     yield _packages()
     yield _torch()
     yield _precision()
+    yield _threads()
     yield _packaged("minilm")
     yield _packaged("smollm2", needed=False)
     yield _kernel()
@@ -69,16 +70,25 @@ def _torch() -> Check:
     except (ImportError, OSError) as error:
         return Check("torch", False, str(error))
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "processor only"
-    return Check("torch", True, f"{torch.__version__}, {device}, {torch.get_num_threads()} threads")
+    return Check("torch", True, f"{torch.__version__}, {device}")
 
 
 def _precision() -> Check:
     try:
-        from kadapter.training.device import best_device, told_precision
+        from kadapter.machine.device import best_device, told_precision
 
         return Check("precision", True, told_precision(best_device()))
     except (ImportError, OSError, KAdapterError) as error:
         return Check("precision", False, str(error))
+
+
+def _threads() -> Check:
+    from kadapter.machine import threads
+
+    try:
+        return Check("threads", True, threads.told())
+    except KAdapterError as error:
+        return Check("threads", False, str(error))
 
 
 def _packaged(name: str, needed: bool = True) -> Check:

@@ -15,12 +15,12 @@ from kadapter.errors import KAdapterError
 from kadapter.experiment.prepared import Data
 from kadapter.experiment.stages import settings_for
 from kadapter.hub.adapter_folder import BACKBONE
+from kadapter.machine.device import best_device
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.fusion import FUSIONS
 from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
 from kadapter.runs import Run, as_umask_says
 from kadapter.training.batches import Encoded, LengthBatches, encode
-from kadapter.training.device import best_device
 from kadapter.training.fit import Fit, computes_bf16, fit
 from kadapter.training.predict import Predictions, predict
 

@@ -20,11 +20,15 @@ from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
 
-from kadapter import errors, runs
+from kadapter import errors, runs, threads
 from kadapter.errors import KAdapterError
-from kadapter.experiment import stage_process
+from kadapter.experiment import progress, stage_process
 from kadapter.experiment.graph import Stage, graph, keys
+from kadapter.experiment.progress import Forecast
+
+BAR = "{postfix}"
 
 
 @dataclass
@@ -70,6 +74,8 @@ class Pipeline:
         if self.jobs < 1:
             raise KAdapterError(f"jobs: found {jobs}; expected 1 or more")
         self.children: list[_Child] = []
+        self.forecast = Forecast(self.stages, self.base)
+        self.bar: tqdm | None = None
 
     def run(self) -> Path:
         """Execute what is not finished; the folder of the last stage's run.
@@ -91,28 +97,54 @@ class Pipeline:
         _write(self.base / runs.GRAPH, json.dumps(graph_file, indent=1, default=str))
         done: set[str] = set()
         waiting = list(self.stages)
+        self.bar = tqdm(total=100, bar_format=BAR, leave=False, disable=None)  # none where nobody watches a terminal
         try:
             while waiting or self.children:
-                for stage in [s for s in waiting if done.issuperset(s.needs)]:
-                    if not self.force and runs.key_of(self.base / stage.id) == self.keys[stage.id]:
+                for stage in list(waiting):  # every one stands after those it needs
+                    if done.issuperset(stage.needs) and self._is_finished(stage):
+                        self.forecast.kept.add(stage.id)
                         self._say(stage, "kept")
                         done.add(stage.id)
                         waiting.remove(stage)
-                    elif len(self.children) < self.jobs:
-                        with _uninterrupted():
-                            self.children.append(self._start(stage))
-                        waiting.remove(stage)
+                # What the longest chain of others waits for comes first.
+                ready = sorted((s for s in waiting if done.issuperset(s.needs)), key=self.forecast.chain, reverse=True)
+                alone = len(ready) == 1 and not self.children
+                for stage in ready[: self.jobs - len(self.children)]:
+                    with _uninterrupted():
+                        self.children.append(self._start(stage, alone))
+                    waiting.remove(stage)
                 for child in [c for c in self.children if c.process.exitcode is not None]:
                     self.children.remove(child)
                     self._finish(child)
                     done.add(child.stage.id)
+                self._show()
                 if self.children:
                     time.sleep(0.05)
         finally:
+            self.bar.close()
             self._stop()
         return self.base / self.stages[-1].id
 
-    def _start(self, stage: Stage) -> _Child:
+    def _is_finished(self, stage: Stage) -> bool:
+        return not self.force and runs.key_of(self.base / stage.id) == self.keys[stage.id]
+
+    def _show(self) -> None:
+        """Percent and time left, and what is at work, in the last line of a terminal."""
+        if self.bar is not None and not self.bar.disable:
+            self.bar.n = round(100 * self.forecast.share(self._running()))
+            names = ", ".join(child.stage.id for child in self.children)
+            self.bar.set_postfix_str(f"{self._forecast()}  {names}", refresh=False)
+            self.bar.update(0)
+
+    def _running(self) -> dict[str, float]:
+        now = time.monotonic()
+        return {child.stage.id: now - child.started for child in self.children}
+
+    def _forecast(self) -> str:
+        running = self._running()
+        return progress.told(self.forecast.share(running), self.forecast.left(running, self.jobs))
+
+    def _start(self, stage: Stage, alone: bool) -> _Child:
         final = self.base / stage.id
         runs.remove_stale(final)
         folder = final.with_name(f"{final.name}.partial-{platform.node()}-{os.getpid()}")
@@ -128,18 +160,19 @@ class Pipeline:
             folder / "notebook.ipynb",
             parameters,
             folder / "log",
-            self._environment(),
+            self._environment(alone=alone),
         )
         self._say(stage, "...")
         return _Child(stage, folder, process, time.monotonic())
 
-    def _environment(self) -> dict[str, str]:
-        return os.environ | {
-            "OMP_NUM_THREADS": str(max(1, runs.cores() // self.jobs)),
+    def _environment(self, alone: bool) -> dict[str, str]:
+        """Of a stage: it has all cores where nothing can run beside it."""
+        shared = threads.share(1 if alone else self.jobs)
+        return os.environ | shared | {
             "TOKENIZERS_PARALLELISM": "false",
-            "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one that the user installed elsewhere
+            "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one that the user installed elsewhere
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        }
+        }  # fmt: skip
 
     def _folders(self, ids: Any) -> Any:
         if isinstance(ids, str):
@@ -171,11 +204,13 @@ class Pipeline:
             self._say(stage, f"failed {seconds:6.1f} s")
             raise KAdapterError(f"stage {stage.id} failed: {reason}{where}")
         notebook.rename(run / "notebook.ipynb")
-        _write(run / runs.KEY, json.dumps({"key": self.keys[stage.id], "notebook": stage.notebook}))
+        made = {"key": self.keys[stage.id], "notebook": stage.notebook, progress.SECONDS: round(seconds, 1)}
+        _write(run / runs.KEY, json.dumps(made))
         runs.replace(run, final)
         failed.unlink(missing_ok=True)
         shutil.rmtree(child.folder, ignore_errors=True)
-        self._say(stage, f"{seconds:6.1f} s  {headline(runs.load(final).metrics)}")
+        self.forecast.took[stage.id] = seconds
+        self._say(stage, f"{seconds:6.1f} s  {headline(runs.load(final).metrics)}  ({self._forecast()})")
 
     def _stop(self) -> None:
         """End the papermill processes still at work, their kernels with them, and remove what they wrote."""
@@ -209,7 +244,8 @@ class Pipeline:
     def _say(self, stage: Stage, text: str) -> None:
         place = self.stages.index(stage) + 1
         width = max(len(s.id) for s in self.stages)
-        self.tell(f"[{place:{len(str(len(self.stages)))}}/{len(self.stages)}] {stage.id:{width}}  {text}".rstrip())
+        with tqdm.external_write_mode():  # the bar makes room
+            self.tell(f"[{place:{len(str(len(self.stages)))}}/{len(self.stages)}] {stage.id:{width}}  {text}".rstrip())
 
 
 def _descendants(child: _Child) -> set[psutil.Process]:

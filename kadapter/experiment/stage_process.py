@@ -18,6 +18,8 @@ from typing import Any
 
 from jupyter_client.provisioning import LocalProvisioner
 
+from kadapter.machine import threads
+
 FORKS = sys.platform == "linux"  # on macOS a forked process may not use the system's libraries
 PRELOAD = (  # what the notebooks and papermill import
     "papermill.cli",
@@ -43,7 +45,7 @@ def start(notebook: Path, out: Path, parameters: Mapping[str, Any], log: Path, e
     Args:
         out: the executed notebook.
         log: file for what the process and its kernel print.
-        environment: all variables of the process; `OMP_NUM_THREADS` among them is heeded by torch.
+        environment: all variables of the process; `KADAPTER_THREADS` among them is heeded by torch.
     """
     context: ForkServerContext | SpawnContext
     if FORKS:
@@ -127,10 +129,8 @@ def _become_kernel(pipe: int) -> None:
     if not connection_file:  # papermill ended before it needed a kernel
         os._exit(0)
     os.chdir(folder)
-    if "torch" in sys.modules:  # it read OMP_NUM_THREADS when the server imported it
-        import torch
-
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or torch.get_num_threads()))
+    if "torch" in sys.modules:  # it read the environment when the server imported it
+        threads.use()
     if "PLOTLY_RENDERER" not in os.environ:  # plotly asked where it is when the server imported it: nowhere
         import plotly.io
 

@@ -23,6 +23,7 @@ from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment.prepared import Data
 from kadapter.experiment.preset_values import Seeds
 from kadapter.hub.adapter_folder import BACKBONE, PretrainingHead, load_adapter, save_adapter
+from kadapter.machine.device import best_device
 from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.fusion import FUSIONS
@@ -32,7 +33,6 @@ from kadapter.scoring import slices
 from kadapter.scoring.statistics import interval
 from kadapter.tasks.base import Task
 from kadapter.training.batches import Encoded, encode
-from kadapter.training.device import best_device
 from kadapter.training.fit import Fit, Settings, attach_store, computes_bf16, fit
 from kadapter.training.predict import Predictions, predict
 

@@ -6,9 +6,9 @@ from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
 from kadapter.hub.adapter_folder import CONFIG, MODEL_CONFIG
+from kadapter.machine.device import best_device
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.training.device import best_device
 from kadapter.training.language import language_model
 
 

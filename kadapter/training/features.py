@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from kadapter.errors import KAdapterError
 from kadapter.hub.adapter_folder import writing
+from kadapter.machine import threads
 from kadapter.model.backbone import fingerprint
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.packaged import cache_folder
@@ -224,6 +225,7 @@ def _build(
     data = torch.from_file(str(folder / DATA), shared=True, size=int(np.prod(shape)), dtype=dtype).view(shape)
     device = next(model.backbone.parameters()).device
     plain = Encoded({"input_ids": tokens}, encoded.pads, key=encoded.key)  # sequences, whatever example they are of
+    threads.use()
     training = model.training
     model.eval()
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)

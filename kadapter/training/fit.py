@@ -17,9 +17,10 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from kadapter.errors import KAdapterError
+from kadapter.machine import threads
+from kadapter.machine.device import best_device, has_bf16
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.training.batches import Encoded
-from kadapter.training.device import best_device, has_bf16
 from kadapter.training.features import NoRoom, gigabytes, open_store, size_of
 from kadapter.training.memory import kept_memory
 from kadapter.training.settings import Settings
@@ -136,6 +137,7 @@ def fit_together(
     if resume and not any(checkpoints.glob("checkpoint-*")):
         raise KAdapterError(f"{checkpoints} holds no checkpoint to resume from: train with checkpoints=True first")
     set_seed(settings.seed)
+    threads.use()
     device = best_device()
     bf16 = computes_bf16(settings, device)
     for model in models.values():

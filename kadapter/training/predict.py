@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from kadapter.machine import threads
 from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
 from kadapter.scoring.metric import Metric
 from kadapter.training.batches import Encoded
@@ -74,6 +75,7 @@ def answered(
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor], KnowledgeOutput]]:
     """Per batch of examples of like length their indices, the batch, and what the model says of it, in eval mode; the
     model's mode is restored."""
+    threads.use()
     training = model.training
     model.eval()
     device = next(model.backbone.parameters()).device

@@ -14,11 +14,11 @@ from kadapter.bench import adapter, examples, finetune, flops, growth, lora, nai
 from kadapter.bench.machine import matmul_rate, peak_memory
 from kadapter.cli.main import app
 from kadapter.errors import KAdapterError
+from kadapter.machine.device import has_bf16
 from kadapter.model import adapter as adapters
 from kadapter.model.adapter import build_adapter
 from kadapter.model.backbone import Backbone
 from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.training.device import has_bf16
 from tests import tiny
 
 CPU = torch.device("cpu")

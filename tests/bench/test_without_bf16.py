@@ -13,7 +13,7 @@ import yaml
 
 from kadapter.errors import KAdapterError
 from kadapter.experiment import preset
-from kadapter.training.device import BF16, has_bf16, told_precision
+from kadapter.machine.device import BF16, has_bf16, told_precision
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def tiny_preset(tiny_folder, tmp_path_factory) -> Path:
 def test_the_simulation_refuses_a_product_and_allows_the_rest():
     code = """
 import torch
-from kadapter.training.device import has_bf16
+from kadapter.machine.device import has_bf16
 linear, kept = torch.nn.Linear(4, 4), torch.ones(4, 4).bfloat16()
 linear(torch.ones(2, 4)).sum().backward()
 assert not has_bf16(torch.device("cpu")) and (kept + kept).float().sum() == 32

@@ -18,9 +18,10 @@ from filelock import FileLock
 from kadapter import runs
 from kadapter.errors import KAdapterError
 from kadapter.experiment import graph as graphs
-from kadapter.experiment import pipeline, preset
+from kadapter.experiment import pipeline, preset, progress
 from kadapter.experiment.graph import Stage
 from kadapter.experiment.pipeline import Pipeline
+from kadapter.machine.threads import available
 
 LEAVE = """
 from kadapter import runs
@@ -269,7 +270,26 @@ def test_independent_stages_run_side_by_side(tmp_path, stages):
     stages(*pair)
     Pipeline({"name": "toy"}, tmp_path / "runs", jobs=2, notebooks=tmp_path, tell=lambda line: None).run()
     threads = {run.parameters["threads"] for run in runs.find(tmp_path / "runs", "toy")}
-    assert threads == {str(max(1, runs.cores() // 2))}
+    assert threads == {str(max(1, available() // 2))}
+
+
+def test_what_is_waited_for_longest_comes_first_and_has_all_cores_alone(tmp_path, stages, monkeypatch):
+    monkeypatch.delenv("KADAPTER_THREADS", raising=False)
+    leave = LEAVE.format(stage="x", names=["threads", "started"])
+    cell = "import os, time\nthreads, started = os.environ['KADAPTER_THREADS'], time.time()"
+    write_notebook(tmp_path / "a.ipynb", "out = name = None", cell, leave)
+    short, long = (Stage("a.ipynb", "x", n, {"name": n}) for n in ("short", "long"))
+    last = Stage("a.ipynb", "x", "end", {"name": "end"}, needs=("x/short", "x/long"))
+    monkeypatch.setattr(progress, "guess", lambda stage: {"short": 1.0, "long": 9.0, "end": 5.0}[stage.name])
+    stages(short, long, last)
+    said: list[str] = []
+    Pipeline({"name": "toy"}, tmp_path / "runs", jobs=1, notebooks=tmp_path, tell=said.append).run()
+    found = {run.name: run.parameters for run in runs.find(tmp_path / "runs", "toy")}
+    assert found["long"]["started"] < found["short"]["started"] < found["end"]["started"]
+    assert found["end"]["threads"] == str(available())
+    told = [line.rpartition("(")[2] for line in said if "..." not in line]
+    assert [text.split("%")[0] for text in told] == ["60", "67", "100"]
+    assert all(text.endswith(" s left)") for text in told)
 
 
 def test_a_failing_notebook_stops_the_others_and_is_kept_to_look_at(tmp_path, stages):
@@ -347,13 +367,14 @@ def test_a_failed_stage_leaves_its_older_run(tmp_path, stages):
 def test_interrupting_stops_everything_and_leaves_nothing(tmp_path, sent):
     books = toy_notebooks(tmp_path / "notebooks")
     content = "import os, pathlib, time\npathlib.Path({!r}).write_text(str(os.getpid()))\ntime.sleep(300)"
-    write_notebook(books / "01_build_data.ipynb", "out = data = datasets = None", content.format(str(tmp_path / "pid")))
+    takes = "out = data = datasets = overlap = roles = None"
+    write_notebook(books / "01_build_data.ipynb", takes, content.format(str(tmp_path / "pid")))
     toy_preset(tmp_path)
     code = (  # a shell's background job, as these tests may be, ignores Ctrl-C, and so would what it starts
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "import sys; from pathlib import Path; from kadapter import cli, runs; "
+        "import sys; from pathlib import Path; from kadapter import runs; from kadapter.cli.main import main; "
         "runs.notebooks_folder = lambda: Path('notebooks').absolute(); "
-        "sys.argv[1:] = ['run', 'toy.yaml', '--jobs', '1']; cli.main()"
+        "sys.argv[1:] = ['run', 'toy.yaml', '--jobs', '1']; main()"
     )
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -397,8 +418,8 @@ def test_a_second_interrupt_does_not_stop_the_clearing_up(tmp_path, stages, monk
         os.kill(os.getpid(), signal.SIGINT)
         end(self)
 
-    def start(self, stage: Stage):
-        self.children.append(begin(self, stage))
+    def start(self, stage: Stage, alone: bool):
+        self.children.append(begin(self, stage, alone))
         raise KeyboardInterrupt
 
     begin = Pipeline._start
