@@ -26,6 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from kadapter.errors import KAdapterError
+from kadapter.runs import as_umask_says
 
 RECORD = "unpacked.json"  # beside unpacked weights: the hash of what they were made from, and of each file
 
@@ -153,6 +154,7 @@ def _write(source: Path, folder: Path) -> None:
             del model.config.quantization_config
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        as_umask_says(*folder.glob("*.safetensors"))
 
 
 def _is_whole(folder: Path) -> bool:

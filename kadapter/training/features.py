@@ -222,6 +222,7 @@ def _build(
             f"{folder.parent}: a store of {needed / 1e9:.1f} GB "
             f"does not fit in {free / 1e9:.1f} GB: train with store=False"
         )
+    (folder / DATA).touch()  # else torch makes it, readable by nobody else
     data = torch.from_file(str(folder / DATA), shared=True, size=int(np.prod(shape)), dtype=dtype).view(shape)
     device = next(model.backbone.parameters()).device
     plain = Encoded({"input_ids": tokens}, encoded.pads, key=encoded.key)  # sequences, whatever example they are of

@@ -184,6 +184,16 @@ def test_the_cache_keeps_to_its_limit(model, encoded, tiny_folder, tmp_path, mon
     assert first.exists() and third.exists() and not second.exists()
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_the_umask_decides_who_may_read_a_store(model, encoded, tmp_path, umask, mode):
+    former = os.umask(umask)
+    try:
+        folder = features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False).folder
+    finally:
+        os.umask(former)
+    assert {oct(p.stat().st_mode & 0o777) for p in folder.iterdir()} == {oct(mode)}
+
+
 def test_meta_says_what_is_inside(model, encoded, tmp_path):
     store = features.open_store(model, encoded, "states", torch.bfloat16, tmp_path, progress=False)
     meta = json.loads((store.folder / "meta.json").read_text())
