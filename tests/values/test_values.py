@@ -75,10 +75,9 @@ def test_a_whole_number_is_a_number_and_nothing_else_is_bent():
     assert check(Box, {"colour": "blue"}, leave_out=("width",)) == {"colour": "blue"}
 
 
-def test_names_may_be_added_while_the_program_runs(monkeypatch):
+def test_names_may_be_added_while_the_program_runs():
     with pytest.raises(KAdapterError, match="unknown colour 'green'"):
         check(Box, {"width": 1, "colour": "green"})
-    monkeypatch.setattr("tests.test_values.COLOURS", COLOURS)
     COLOURS.append("green")
     try:
         assert check(Box, {"width": 1, "colour": "green"})["colour"] == "green"
