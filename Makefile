@@ -32,7 +32,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
 
 lab: install
-	$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb # root: in containers
+	$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=$(CURDIR) notebooks/00_start_here.ipynb # root: in containers
 
 app: $(VENV)/.installed-test # the case study on http://127.0.0.1:8866, no code to be seen
 	$(BIN)/python -m widgets.serve --Voila.ip=127.0.0.1

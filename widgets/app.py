@@ -70,7 +70,7 @@ class App(ipywidgets.VBox):
         if self.choice.value is None:
             return
         try:
-            self.study = CaseStudy.from_runs(self._studies[self.choice.value], exports=None)
+            self.study = CaseStudy.from_runs(self._studies[self.choice.value], export_to=None)
             self._place.children = (self.study,)
             self._say("")
         except Exception as problem:

@@ -1,5 +1,6 @@
 """The list of a case study: filters, an order, pages. A page of sentences is all that the browser ever gets."""
 
+from html import escape
 from textwrap import shorten
 from typing import Any
 
@@ -28,11 +29,13 @@ class CaseList(ipywidgets.VBox):
 
     Attributes:
         case: index of the chosen case in the test set; -1 while none passes the filters.
+        filtered: changes whenever `found` does.
         found: indices of all cases that pass, in order.
-        model, against, kind, label, text, margin, sort, rows: the controls.
+        model, against, kind, label, text, margin, query, sort, rows: the controls.
     """
 
     case = traitlets.Int(-1)
+    filtered = traitlets.Int(0)  # how often the filters have changed
 
     def __init__(self, cases: CaseTable, model: str, against: str) -> None:
         self.cases, self.found, self._page, self._quiet = cases, np.zeros(0, dtype=np.int64), 0, False
@@ -63,32 +66,39 @@ class CaseList(ipywidgets.VBox):
             description="Margin", step=0.1, readout_format=".1f", continuous_update=False, layout=wide,
             tooltip="How far the model puts the true label above the best other one",
         )  # fmt: skip
+        self.query = ipywidgets.Text(
+            description="Query", placeholder='words > 12 and F and not backbone', continuous_update=False,
+            tooltip="Cases for which an expression in pandas' query syntax holds; Enter. Columns: " + cases.columns(),
+            layout=wide,
+        )  # fmt: skip
+        self._scores = ipywidgets.HTML()
         self.rows = ipywidgets.Select(
             rows=10, description="Case", tooltip="Choose a case: arrow keys move", layout={"width": "auto"}
         )
         self._count = ipywidgets.HTML()
         self._former = ipywidgets.Button(
-            description="Former page", icon="chevron-left", tooltip="The cases before these"
+            description="Previous page", icon="chevron-left", tooltip="The cases before these"
         )
         self._next = ipywidgets.Button(description="Next page", icon="chevron-right", tooltip="The cases after these")
         self._message = ipywidgets.HTML()
         super().__init__(
             [
                 ipywidgets.HBox([self.model, self.against, self.kind, self.sort], layout={"flex_flow": "row wrap"}),
-                ipywidgets.HBox([self.label, self.text, self.margin], layout={"flex_flow": "row wrap"}),
+                ipywidgets.HBox([self.label, self.text, self.margin, self.query], layout={"flex_flow": "row wrap"}),
                 self.rows,
                 ipywidgets.HBox([self._former, self._next, self._count]),
                 self._message,
+                self._scores,
             ]
         )
         for control in (self.model, self.against):
-            control.observe(lambda _: self._safely(self._compare), "value")
-        for control in (self.kind, self.label, self.sort, self.text, self.margin):
+            control.observe(lambda _: self._safely(self._compared), "value")
+        for control in (self.kind, self.label, self.sort, self.text, self.margin, self.query):
             control.observe(lambda _: self._safely(self._filter), "value")
         self.rows.observe(lambda _: self._choose(), "index")
         self._former.on_click(lambda _: self._safely(lambda: self._turn(-1)))
         self._next.on_click(lambda _: self._safely(lambda: self._turn(1)))
-        self._compare()
+        self._compared()
         # what knowledge changed comes first; of two models the one that is right alone has fixed it
         first = (ALONE, "fixed") if len(cases.models) > 2 else ("fixed",)
         self.kind.value = next((kind for kind in first if len(cases.select(kind, model, against))), ALL)
@@ -102,7 +112,7 @@ class CaseList(ipywidgets.VBox):
         if not self._quiet:
             safely(call, lambda text: setattr(self._message, "value", text))
 
-    def _compare(self) -> None:
+    def _compared(self) -> None:
         """New models to compare: other counts, other margins."""
         model, against = self.model.value, self.against.value
         counts = self.cases.counts(model, against) | {ALL: len(self.cases)}
@@ -126,10 +136,30 @@ class CaseList(ipywidgets.VBox):
         full = self.margin.value == (self.margin.min, self.margin.max)
         self.found = self.cases.select(
             self.kind.value, self.model.value, self.against.value, label=self.label.value, text=self.text.value.strip(),
-            margin=None if full else self.margin.value, sort=self.sort.value,
+            margin=None if full else self.margin.value, query=self.query.value.strip(), sort=self.sort.value,
         )  # fmt: skip
         self._page = 0
+        self._scores.value = self.scores_html()
+        self.filtered += 1
         self._list()
+
+    def scores_html(self) -> str:
+        """Every model's metrics on the cases that pass the filters."""
+        if not len(self.found):
+            return ""
+        table = self.cases.scores(self.found)
+        head = "".join(f"<th>{escape(name)}</th>" for name in ("", *table.columns))
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{100 * value:.1f}</td>" for value in values) + "</tr>"
+            for name, values in zip(table.index, table.to_numpy().tolist(), strict=True)
+        )
+        said = (
+            f"Metrics of these {len(self.found):,} cases, percent" if len(self.found) < len(self.cases) else "Metrics"
+        )
+        return (
+            f"<details><summary>{said}</summary>"
+            f'<table class="kadapter-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>'
+        )
 
     def _turn(self, by: int) -> None:
         self._page += by

@@ -20,6 +20,7 @@ from widgets.adapter_switch import Plugs
 from widgets.background import Progress, Work
 from widgets.case_list import CaseList
 from widgets.export_box import ExportBox
+from widgets.insights import Insights
 from widgets.live import Answer, LiveBox, Models
 from widgets.predictions import Answers, Shown
 from widgets.static_view import StaticView
@@ -36,14 +37,15 @@ class CaseStudy(StaticView):
             which they answer now, in the background.
         model: whose cases; "" for `F`, or the last one.
         against: compared with; "" for `backbone`, or the first one.
-        exports: the folder that exports are written to; None: the browser downloads them.
+        export_to: the folder that exports are written to; None: the browser downloads them.
 
     Raises KAdapterError for an unknown name of a model.
 
     Attributes:
         list: filters and pages (`CaseList`).
         live: the sentence that is edited, the adapters that are plugged (`LiveBox`).
-        answers: tables and bars (`Answers`).
+        answers: tables and bars (`Answers`), the first of the `tabs`.
+        insights: what each token and plug layer adds, and representations before and after an adapter (`Insights`).
         export: the chosen cases (`ExportBox`).
         work: what runs in the background (`Work`); `work.wait()` in scripts.
     """
@@ -54,14 +56,14 @@ class CaseStudy(StaticView):
         data: Cases | Dataset,
         model: str = "",
         against: str = "",
-        exports: str | Path | None = ".",
+        export_to: str | Path | None = ".",
     ) -> None:
         self.models = Models({name: _saved(source) for name, source in models.items()})
         self.work = Work(cancelled=lambda: self._say("Cancelled: the answers are those from before."))
         self._message = ipywidgets.HTML()
         self._progress = ipywidgets.VBox([self.work.box, self._message])
         self._body = ipywidgets.VBox([self._progress])  # at first alone, then right below the sentence
-        self._model, self._against, self._exports, self.cases = model, against, exports, None
+        self._model, self._against, self._export_to, self.cases = model, against, export_to, None
         self._wanted: dict[tuple[str, str], bool] = {}  # adapters toggled before their models were loaded
         super().__init__([self._body])
         if isinstance(data, Cases):
@@ -76,12 +78,12 @@ class CaseStudy(StaticView):
         seed: int | None = None,
         model: str = "",
         against: str = "",
-        exports: str | Path | None = ".",
+        export_to: str | Path | None = ".",
     ) -> "CaseStudy":
         """The test examples of fine-tuning runs, with the answers that the runs kept; their models are loaded when the
         first sentence is edited. Raises KAdapterError as `Cases.from_runs` does."""
         cases = Cases.from_runs(folders, seed)
-        return cls(dict(zip(cases.models, folders, strict=True)), cases, model, against, exports)
+        return cls(dict(zip(cases.models, folders, strict=True)), cases, model, against, export_to)
 
     # --- what is shown ---
 
@@ -98,12 +100,18 @@ class CaseStudy(StaticView):
         self._adapter_names = adapter_names
         self.live = LiveBox(cases, adapter_names, self._progress, self._edited, self._judged, self._toggled, self._fail)
         self.answers = Answers(cases.labels, cases.independent, cases.task.rule, adapter_names)
-        self.export = ExportBox(cases.labels, cases.independent, self._exported, self._k, self._exports)
+        self.export = ExportBox(cases.labels, cases.independent, self._exported, self._k, self._export_to)
+        self.insights = Insights(
+            cases, self.models, adapter_names, model, lambda: None if self.answers.stale else self.shown,
+            lambda: self.list.found, self._loaded, self.export.deliver,
+        )  # fmt: skip
+        self.tabs = self.insights.tabs(self.answers)
         self._body.children = (
             style.heading("Cases"), self.list, style.heading("Edit the sentence, unplug an adapter"), self.live,
-            self.answers, style.heading("Export"), self.export,
+            self.tabs, style.heading("Export"), self.export,
         )  # fmt: skip
         self.list.observe(lambda _: self._chosen(), "case")
+        self.list.observe(lambda _: self.insights.map.forget(), "filtered")
         self.live.k.observe(lambda _: self._show(self.shown), "value")
         self.live.reset.on_click(lambda _: self._chosen())
         self.live.start.on_click(lambda _: self._ask(0.0))
@@ -145,6 +153,8 @@ class CaseStudy(StaticView):
         return {name: self.cases.answer(name, index) for name in self.cases.models}
 
     def _show(self, shown: Shown | None) -> None:
+        if self.shown is None or shown is None or self.shown.case.logits is not shown.case.logits:
+            self.insights.forget(shown)
         self.answers.show(shown, self._k())
         self.changed()
 
@@ -200,6 +210,7 @@ class CaseStudy(StaticView):
             self.live.set_toggle(model, adapter, adapter in self.models.loaded[model].adapters)
 
     def _replugged(self) -> None:
+        self.insights.map.forget()
         self._read_plugs()
         self._ask(0.0)
 
@@ -208,6 +219,7 @@ class CaseStudy(StaticView):
         if self.list.case < 0:
             return
         self.answers.mark_stale(True)
+        self.insights.why.forget()
         self.changed()
         if not self.models.ready:
             self._submit(self.models.load, lambda _: (self._bind(), self._ask(0.0)), delay)
@@ -243,6 +255,21 @@ class CaseStudy(StaticView):
             )
         )
 
+    def _loaded(self, job: Any, done: Any, failed: Any) -> None:
+        """Run a job that needs the models in the background; load them first if they are not there."""
+
+        def work(progress: Progress) -> Any:
+            self.models.load(progress)
+            return job(progress)
+
+        def finish(result: Any) -> None:
+            if self.live.start.layout.display != "none":
+                self._bind()
+            done(result)
+            self.changed()
+
+        self.work.submit(work, finish, lambda problem: failed(style.message(problem)))
+
     def _answer_all(self, examples: Dataset, progress: Progress) -> Cases:
         self.models.load(progress)
         pairs = {name: (model, self.models.tokenizer(name)) for name, model in self.models.loaded.items()}
@@ -261,7 +288,8 @@ class CaseStudy(StaticView):
         counts = self.cases.counts(self.list.model.value, self.list.against.value)
         said = " · ".join(f"{number} {kind}" for kind, number in counts.items())
         compared = f"{self.list.model.value} against {self.list.against.value}: {said}"
-        return f"<p>{style.note(compared)}</p>{self.answers.picture()}"
+        tabs = self.answers.picture() + self.insights.picture()
+        return f"<p>{style.note(compared)}</p>{self.list.scores_html()}{tabs}"
 
 
 def _saved(source: KnowledgeModel | str | Path) -> KnowledgeModel | Path:

@@ -14,6 +14,7 @@ from datasets import Dataset
 from kadapter import catalog, runs
 from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment.prepared import MANIFEST, Data, label_counts, label_list
+from kadapter.world.facts import property_name
 from widgets import style
 from widgets.background import Progress, Work
 from widgets.dataset_rows import row_html
@@ -86,8 +87,8 @@ class DatasetBrowser(Controls):
             tooltip="Only examples whose text contains this; Enter to search",
         )  # fmt: skip
         self._filters = ipywidgets.HBox([self._label, self._search])
-        self._back = ipywidgets.Button(description="Previous", icon="arrow-left", tooltip="The page before")
-        self._next = ipywidgets.Button(description="Next", icon="arrow-right", tooltip="The page after")
+        self._back = ipywidgets.Button(description="Previous page", icon="chevron-left", tooltip="The page before")
+        self._next = ipywidgets.Button(description="Next page", icon="chevron-right", tooltip="The page after")
         self._number = ipywidgets.BoundedIntText(
             description="page", min=1, max=1, value=1, layout={"width": "160px"}, tooltip="Page number"
         )
@@ -126,7 +127,7 @@ class DatasetBrowser(Controls):
     def _take(self, examples: Dataset) -> None:
         self.examples = examples
         self._quiet = True
-        self._label.options, self._label.value = [ANY, *label_list(examples)], ANY
+        self._label.options, self._label.value = _choices(examples), ANY
         self._search.value = ""
         self._quiet = False
         self._label.layout.display = "" if len(self._label.options) > 1 else "none"
@@ -193,7 +194,8 @@ class DatasetBrowser(Controls):
             lines.append(f"{len(counts)} labels")
         most = counts["examples"].max() if len(counts) else 1
         bars = "".join(
-            f"<tr><td>{escape(str(label))}</td><td>{number:,}</td><td><div style='background: #0072b2; height: 9px; "
+            f"<tr><td>{escape(property_name(str(label)))}</td><td>{number:,}</td>"
+            "<td><div style='background: #0072b2; height: 9px; "
             f"width: {max(1, round(160 * number / most))}px'></div></td></tr>"
             for label, number in counts.head(COUNTS).itertuples(index=False)
         )
@@ -233,6 +235,10 @@ def _texts(examples: Dataset) -> pa.ChunkedArray:
 
 def _contains(examples: Dataset, text: str) -> np.ndarray:
     return pc.match_substring(_texts(examples), text, ignore_case=True).to_numpy().astype(bool)
+
+
+def _choices(examples: Dataset) -> list[tuple[str, str]]:
+    return [(ANY, ANY), *((property_name(label), label) for label in label_list(examples))]
 
 
 def _has_label(examples: Dataset, label: str) -> np.ndarray:

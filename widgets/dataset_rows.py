@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from kadapter.drawing import arcs
+from kadapter.world.facts import property_name
 from widgets.sentence import sentence_html
 
 LONGEST = 2000  # characters of one text that are shown
@@ -29,7 +30,7 @@ def label_of(row: Mapping[str, Any]) -> str:
 def _relation(row: Mapping[str, Any]) -> str:
     mentions = [[row["subj_start"], row["subj_end"], "subject"], [row["obj_start"], row["obj_end"], "object"]]
     facts = {
-        "label": row["label"],
+        "label": property_name(row["label"]),
         "subject": " ".join(filter(None, (row.get("subj_type"), row.get("subj_id")))),
         "object": " ".join(filter(None, (row.get("obj_type"), row.get("obj_id")))),
     }

@@ -99,12 +99,17 @@ class ExportBox(ipywidgets.VBox):
         else:
             text = (exports.latex if name == "LaTeX" else exports.markdown)(self.cases, self._labels, k)
         number = f"{len(self.cases)} case{'s' * (len(self.cases) != 1)}"
+        return self.deliver(text, STEM, KINDS[name], number)
+
+    def deliver(self, text: str, stem: str, suffix: str, what: str) -> str:
+        """Write `stem.suffix`, or have the browser download it, and show it to be copied; returns in HTML where it is.
+        Raises KAdapterError as `exports.write` does."""
         if self._folder is None:
-            self.download.save(f"{STEM}.{KINDS[name]}", text)
-            done = f"{number} downloaded as <code>{STEM}.{KINDS[name]}</code>"
+            self.download.save(f"{stem}.{suffix}", text)
+            done = f"{what} downloaded as <code>{stem}.{suffix}</code>"
         else:
-            path = exports.write(text, self._folder, STEM, KINDS[name])
-            done = f"{number} written to <code>{escape(str(path))}</code>"
+            path = exports.write(text, self._folder, stem, suffix)
+            done = f"{what} written to <code>{escape(str(path))}</code>"
         self.text.value, self.text.layout.display = text, ""
         return f'<span role="status">{done}</span>'
 

@@ -6,11 +6,12 @@ Texts and labels are data: what LaTeX or Markdown would read as a command is esc
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from kadapter.cases.attribution import Attribution
 from kadapter.cases.inference import probabilities
 from kadapter.cases.table import NOT_ANSWERED, Case
 from kadapter.errors import KAdapterError
@@ -126,6 +127,49 @@ def table(cases: Sequence[Case], labels: Sequence[str], k: int = 3, independent:
             for rank, p in enumerate(top(found, k), start=1):
                 writer.writerow([*fixed, name, rank, labels[p], f"{found[p]:.6g}", f"{chances[p]:.6g}"])
     return out.getvalue()
+
+
+def why_latex(found: Mapping[str, Attribution], layers: Mapping[str, float]) -> str:
+    """A `figure*` of one label's attributions, a line for each model: a token's box is bluer the more it adds to the
+    logit, more orange the more it takes; below, how much each adapter layer adds.
+
+    Args:
+        found: name of a model -> the attributions of one sentence and label.
+        layers: name of an adapter layer -> the label's logit less that without the layer.
+
+    Raises KAdapterError without a model.
+    """
+    if not found:
+        raise KAdapterError("nothing is explained yet: explain an answer first, then export")
+    most = max(float(np.abs(each.scores).max()) for each in found.values()) or 1.0
+    label = next(iter(found.values())).label
+    lines = [
+        rf"\textbf{{{tex(name)}}} ({each.logit:.2f}): "
+        + " ".join(_tex_token(each, at, most) for at in range(len(each.tokens)))
+        for name, each in found.items()
+    ]
+    knocked = ", ".join(f"{tex(name)} {move:+.2f}" for name, move in layers.items())
+    return "\n".join(
+        [
+            r"% needs \usepackage{xcolor}",
+            r"\begin{figure*}",
+            r"\small\setlength{\fboxsep}{1pt}",
+            " \\\\\n".join(lines),
+            rf"\caption{{What each token adds to the logit of \emph{{{tex(label)}}} (integrated gradients): "
+            + "blue adds, orange takes"
+            + (f"; adapter layers add {knocked}" if knocked else "")
+            + ".}",
+            r"\end{figure*}",
+            "",
+        ]
+    )
+
+
+def _tex_token(found: Attribution, at: int, most: float) -> str:
+    share = float(found.scores[at]) / most
+    ends = (0, 114, 178) if share >= 0 else (213, 94, 0)  # as `report.figures.DIVERGING`
+    colour = ",".join(str(round(255 + (end - 255) * 0.75 * abs(share))) for end in ends)
+    return rf"\colorbox[RGB]{{{colour}}}{{\strut {tex(found.tokens[at])}}}"
 
 
 def write(text: str, folder: str | Path, stem: str, suffix: str) -> Path:

@@ -84,7 +84,7 @@ def marked_sentences(inputs: str | Sequence[str] | pd.DataFrame | Dataset) -> tu
     return sentences, index
 
 
-def _of_frame(frame: pd.DataFrame) -> list[str]:
+def _of_frame(frame: pd.DataFrame) -> list:
     columns = set(frame.columns)
     if {"text", *_SPANS} <= columns:
         spans = zip(*(frame[c] for c in _SPANS), strict=True)

@@ -1,6 +1,7 @@
 """Representations of many cases before and after an adapter, as points of a plane: what an adapter brings together."""
 
 import importlib.util
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,7 +61,9 @@ def project(vectors: Float[np.ndarray, "points size"], method: str = "pca") -> F
         return PCA(2, random_state=0).fit_transform(vectors)
     if not umap_installed():
         raise KAdapterError("umap is not installed: pip install 'kadapter[umap]', or choose pca")
-    from umap import UMAP
+    with warnings.catch_warnings():  # of a part of it that is not used here, and needs Tensorflow
+        warnings.simplefilter("ignore", ImportWarning)
+        from umap import UMAP
 
     neighbours = min(15, len(vectors) - 1)
     return UMAP(n_neighbors=neighbours, random_state=0, n_jobs=1, init="random").fit_transform(vectors)

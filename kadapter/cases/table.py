@@ -198,20 +198,23 @@ class CaseTable:
         Raises KAdapterError for one that cannot be read, names an unknown column, or is neither true nor false.
         """
         if "@" in expression or "__" in expression:  # pandas' ways out of the table
-            raise KAdapterError(f"{expression!r}: expected an expression over {self._columns()} alone")
+            raise KAdapterError(f"{expression!r}: expected an expression over {self.columns()} alone")
         try:
             found = self.facts.eval(expression, engine="python", local_dict={}, global_dict={})
         except Exception as problem:  # what pandas raises depends on the mistake
             said = " ".join(str(problem).split())
-            raise KAdapterError(f"{expression!r} cannot be asked: {said}; the columns are {self._columns()}") from None
+            raise KAdapterError(f"{expression!r} cannot be asked: {said}; the columns are {self.columns()}") from None
         if not isinstance(found, pd.Series) or found.dtype != bool:
             raise KAdapterError(
                 f"{expression!r} is neither true nor false of a case; expected a comparison, as words > 12"
             )
         return found.to_numpy()
 
-    def _columns(self) -> str:
-        return ", ".join(name if name.isidentifier() else f"`{name}`" for name in self.facts.columns)
+    def columns(self) -> str:
+        """The columns that a query may name, as it names them."""
+        own = [f"{kind}{name}" for name in self.models for kind in ("", "answer_", "margin_")]
+        names = ["text", "words", "subject", "object", "label", "labels", *own]
+        return ", ".join(name if name.isidentifier() else f"`{name}`" for name in names)
 
     def scores(self, indices: Sequence[int] | np.ndarray | None = None) -> pd.DataFrame:
         """The task's metrics of each model (row) as fractions, on the chosen cases alone; None for all.

@@ -133,5 +133,17 @@ def make_facts(seed: int, entities: list[Entity], per_entity: int) -> list[Fact]
     return facts
 
 
+def property_name(label: str) -> str:
+    """A Wikidata property with its name, where one of `RELATIONS` tells it; any other label as it is.
+
+    >>> property_name("P127"), property_name("P999999"), property_name("person")
+    ('P127 (owned by)', 'P999999', 'person')
+    """
+    return f"{label} ({_PROPERTY_NAMES[label]})" if label in _PROPERTY_NAMES else label
+
+
+_PROPERTY_NAMES = {relation.property: relation.label for relation in RELATIONS}
+
+
 def _digest(seed: int, text: str) -> str:
     return hashlib.sha256(f"{seed}/{text}".encode()).hexdigest()

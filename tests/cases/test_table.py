@@ -28,6 +28,11 @@ def made(task="relation", n=90):
     return CaseTable(catalog.task(task, labels=LABELS), ["backbone", "F", "F+L"], frame, found), true
 
 
+def test_the_columns_are_those_of_the_facts():
+    cases, _ = made()
+    assert cases.columns().replace("`", "").split(", ") == cases.facts.columns.tolist()
+
+
 def test_a_query_chooses_what_a_loop_chooses():
     cases, true = made()
     answers = cases.logits.argmax(-1)

@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.skipif(bool(browser.missing()), reason=browser.missing() or "-"),
     pytest.mark.timeout(300),
 ]
+SAID: list[str] = []  # errors in the console of the page
 EDITED = "They never saw [Brill] near <b>Coxon</b> ."
 
 
@@ -38,6 +39,7 @@ def server(place, tmp_path_factory):
 def page(server):
     with browser.page(height=2400) as opened:
         opened.on("dialog", lambda dialog: dialog.accept())  # leaving a page that is not saved
+        opened.on("console", lambda message: SAID.append(message.text) if message.type == "error" else None)
         browser.open_notebook(opened, server, "case_study.ipynb")
         browser.run_all(opened)
         yield opened
@@ -168,6 +170,20 @@ def test_cases_are_exported(page, place):
     assert "Brill" in written and r"\begin{tabular" in written and "F, unplugged" in written
 
 
+def test_the_tab_why_explains_the_answer(page, place):
+    widget = root(page)
+    widget.get_by_role("tab", name="Why").click()
+    widget.get_by_label("Label", exact=True).select_option("place")
+    widget.get_by_title("What each token and each adapter layer adds").click()
+    widget.get_by_text("No adapter is plugged").wait_for()  # F was unplugged above
+    boxes = widget.locator(".kadapter-why").first.locator("span")
+    assert [box.split("\n")[0] for box in boxes.all_inner_texts()][:3] == ["[CLS]", "they", "never"]
+    assert widget.get_by_text("F, unplugged").count() >= 1
+    widget.get_by_title("Write the explanation as LaTeX").click()
+    widget.get_by_text("1 explanation written to").wait_for()
+    assert r"\colorbox" in (place / "why.tex").read_text()
+
+
 def test_the_widget_is_reached_by_keyboard(page):
     root(page).get_by_label("Model", exact=True).focus()
     reached = []
@@ -230,6 +246,26 @@ def test_the_saved_notebook_shows_its_state_without_a_network(page, place, tmp_p
         opened.close()
 
 
+def test_the_tab_representations_draws_the_filtered_cases(page):
+    widget = root(page)
+    widget.get_by_role("tab", name="Representations").click()
+    widget.get_by_title("The cases that pass the filters").click()
+    widget.get_by_text("12 cases; PCA").wait_for()
+    panel = widget.locator(".lm-TabPanel-tabContents, .widget-tab-contents, .jupyter-widget-tab-contents")
+    panel.locator(".js-plotly-plot .scatterlayer").first.wait_for()
+    query = widget.get_by_label("Query", exact=True)
+    query.fill("wrds > 3")
+    query.press("Enter")
+    widget.get_by_text("the columns are text, words, subject").wait_for()
+    query.fill("words > 4 and not F")
+    query.press("Enter")
+    widget.get_by_text("Metrics of these").wait_for()
+    query.fill("")
+    query.press("Enter")
+    widget.get_by_text("12 of 12 cases").wait_for()
+    widget.get_by_role("tab", name="Answers").click()
+
+
 def test_runs_and_datasets_are_browsed(page, server, place):
     browser.open_notebook(page, server, "look.ipynb")
     browser.run_all(page)
@@ -240,6 +276,10 @@ def test_runs_and_datasets_are_browsed(page, server, place):
     link = runs.get_by_role("link", name="finetune/typing-frozen-F")
     address = link.evaluate("link => link.href")
     assert address.endswith("/lab/tree/runs/tiny/finetune/typing-frozen-F/notebook.ipynb")
+    with page.context.expect_page() as other:  # it is the executed notebook that opens, not an empty Lab
+        link.click()
+    other.value.locator(".jp-Notebook", has_text="print('F')").first.wait_for()
+    other.value.close()
     runs.get_by_label("show", exact=True).select_option("Parameters that differ")
     runs.get_by_role("cell", name="model", exact=True).wait_for()
     assert runs.locator("td").all_inner_texts() == ["model", "F", "backbone"]
@@ -257,6 +297,10 @@ def test_runs_and_datasets_are_browsed(page, server, place):
     assert page.evaluate("window.hacked") is None
 
 
+def test_no_widget_fails_in_the_console():
+    assert not [text for text in SAID if "Failed to initialize" in text or "Could not" in text]
+
+
 @pytest.mark.skipif(bool(browser.missing("voila")), reason=browser.missing("voila") or "-")
 def test_the_app_shows_the_case_study_and_no_code(page, place, tmp_path):
     notebook = workbench.NOTEBOOKS.parent / "widgets" / "app.ipynb"
@@ -266,7 +310,7 @@ def test_the_app_shows_the_case_study_and_no_code(page, place, tmp_path):
         asked, said = [], []
         opened.on("request", lambda request: asked.append(request.url))
         opened.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        opened.goto(served.url())
+        opened.goto(served.url(), timeout=3 * browser.TIMEOUT)  # it comes when the kernel has run every cell
         widget = root(opened, "Edit the sentence")
         widget.wait_for()
         assert opened.locator(".cm-editor, .highlight, .jp-InputArea-editor:visible").count() == 0

@@ -15,6 +15,7 @@ from ipywidgets import Widget
 
 from kadapter import catalog
 from kadapter.cases import exports
+from kadapter.cases.attribution import Attribution, attribute, knockouts
 from kadapter.cases.cases import Cases
 from kadapter.cases.inference import (
     ask,
@@ -542,6 +543,20 @@ def test_exports_are_what_a_person_would_write():
         exports.latex([], labels)
 
 
+WHY = r"""
+\textbf{F, unplugged} (1.50): \colorbox[RGB]{64,149,197}{\strut a\_b} \colorbox[RGB]{239,195,159}{\strut \#\#x}
+"""
+
+
+def test_an_explanation_in_latex_is_coloured_by_its_share():
+    found = {"F, unplugged": Attribution("a_b", ["a_b", "##x"], np.array([2.0, -1.0]), logit=1.5, masked=0.5)}
+    tex = exports.why_latex(found, {"F, hidden state 3": -0.25})
+    assert WHY.strip() in tex and r"\emph{a\_b}" in tex and "adapter layers add F, hidden state 3 -0.25" in tex
+    assert tex.count(r"\begin") == tex.count(r"\end") == 1
+    with pytest.raises(KAdapterError, match="nothing is explained yet"):
+        exports.why_latex({}, {})
+
+
 def test_export_buttons_write_beside_the_notebook_and_replace_nothing(study, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cases.tex").write_text("mine")
@@ -588,3 +603,76 @@ def test_the_static_picture_says_what_the_widget_says_and_follows_it(study, monk
     assert updated[-1][0]["text/html"].count("<tr") < still["text/html"].count("<tr")
     hidden = re.search(r'class="(kadapter-still-\w+)"', still["text/html"]).group(1)
     assert f".{hidden} {{ display: none; }}" in study.children[-1].value
+
+
+# --- why, and where cases lie ---
+
+
+def test_why_explains_what_is_shown_and_forgets_it_with_the_next_edit(study, models, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert study.tabs.titles == ("Answers", "Why", "Representations") and study.insights.why.explanation is None
+    study.live.sentence.value = "[Ada] likes {tea} ."
+    study.live.toggles["F+L", "L"].value = False
+    study.work.wait()
+    study.insights.why.label.value = "knows"
+    study.insights.why.start.click()
+    study.work.wait()
+    found = study.insights.why.explanation
+    wanted = attribute(models["F+L"], tokenizer, "[Ada] likes {tea} .", "knows")
+    np.testing.assert_allclose(found.tokens["F+L"].scores, wanted.scores, atol=1e-5)
+    moves = knockouts(models["F+L"], tokenizer, "[Ada] likes {tea} .")
+    assert found.layers == {("F+L", a, p): pytest.approx(move[1], abs=1e-5) for (a, p), move in moves.items()}
+    assert {adapter for _, adapter, _ in found.layers} == {"F"}
+    shown = study.picture()
+    assert "What each token adds to the logit of <b>knows</b>" in shown and "F+L, L unplugged" in shown
+    assert "decides most" in shown and "F in F+L, hidden state 2" in shown
+    assert shown.count("<svg") > study.answers.picture().count("<svg")  # attention is drawn, too
+    study.insights.why.latex.click()
+    written = (tmp_path / "why.tex").read_text()
+    assert r"\colorbox[RGB]{" in written and r"\emph{knows}" in written and "F+L, L unplugged" in written
+    assert "hidden state 2" in written and study.export.text.value == written
+    study.live.sentence.value = "[Ada] hates {tea} ."
+    assert study.insights.why.explanation is None and "decides most" not in study.picture()  # at once
+    study.work.wait()
+    study.live.sentence.value = "[Ada hates {tea} ."
+    study.work.wait()
+    study.insights.why.start.click()
+    assert "no answers to explain" in study.insights.why._said.value
+
+
+def test_filtered_cases_are_drawn_before_and_after_an_adapter(study):
+    study.list.query.value = "words > 5"
+    study.work.wait()
+    assert 3 < len(study.list.found) < 30
+    study.insights.map.start.click()
+    study.work.wait()
+    figure = study.insights.map._picture.figure
+    titles = [note.text for note in figure.layout.annotations]
+    assert titles == ["backbone's last state", "output of F in F+L", "output of L in F+L"]
+    of_first = [trace for trace in figure.data if trace.xaxis == "x"]
+    assert sum(len(trace.x) for trace in of_first) == len(study.list.found)
+    assert {trace.name for trace in of_first} == {t for i in study.list.found for t in study.cases[i].true}
+    assert (
+        "Representations" in study.picture() and f"{len(study.list.found)} cases; PCA" in study.insights.map._said.value
+    )
+    study.list.query.value = "words > 900"
+    assert study.insights.map._picture.figure is None  # it was of other cases
+    study.insights.map.start.click()
+    study.work.wait()
+    assert "0 cases are too few" in study.insights.map._said.value
+
+
+def test_the_metrics_of_the_filter_are_shown_and_a_bad_query_is_one_sentence(study):
+    whole = study.list._scores.value
+    study.list.kind.value = "all"
+    study.list.query.value = "words > 4 and not backbone"
+    wanted = study.cases.scores(study.list.found)
+    assert f"Metrics of these {len(study.list.found)} cases" in study.list._scores.value != whole
+    assert f"<td>{100 * wanted.loc['F+L', 'f1']:.1f}</td>" in study.list._scores.value
+    before = study.list.found
+    study.list.query.value = "wrds > 4"
+    assert "cannot be asked" in study.list._message.value and "`F+L`" in study.list._message.value
+    assert study.list.found is before
+    study.list.query.value = ""
+    assert "Error" not in study.list._message.value
+    study.work.wait()

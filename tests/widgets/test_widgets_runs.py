@@ -13,7 +13,8 @@ from kadapter import runs
 from kadapter.drawing import static
 from kadapter.errors import KAdapterError
 from kadapter.experiment import prepared
-from kadapter.formats.schemas import CHOICE, OPENQA
+from kadapter.formats import trex_rc
+from kadapter.formats.schemas import CHOICE, OPENQA, RELATION
 from kadapter.report import figures
 from tests import tiny, workbench
 from widgets import DatasetBrowser, Runs, TrainingCurves
@@ -178,6 +179,16 @@ def test_a_page_of_a_prepared_dataset(place):
     browser.wait()
     assert browser._split.value == "train" and "<svg" in browser._page.value
     assert browser._label.layout.display == "none"
+
+
+def test_a_property_is_named_where_its_name_is_known(tmp_path):
+    row = tiny.relations(1)[0] | {"label": "P127"}
+    assert "P127 (owned by)" in row_html(row) and "P127 (" not in row_html(row | {"label": "P127000"})
+    trex_rc.write(datasets.Dataset.from_list([row] * 3, features=RELATION), tmp_path / "train.json")
+    browser = DatasetBrowser(tmp_path / "train.json", "trex_rc").wait()
+    assert browser._label.options[1] == ("P127 (owned by)", "P127") and "P127 (owned by)" in browser._about.value
+    browser._label.value = "P127"
+    assert "Error" not in browser._message.value and "P127 (owned by)" in browser._page.value
 
 
 def test_text_of_a_dataset_is_shown_and_not_run(place):
