@@ -25,8 +25,9 @@ def representations(
     """What the head reads of the mentions of marked sentences, pooled as the task pools: under `backbone` the last
     state, and under each plugged adapter's name its output.
 
-    Raises KAdapterError as `inference.to_examples` does.
+    Raises KAdapterError for fewer than 3 sentences and as `inference.to_examples` does.
     """
+    _enough(len(sentences))
     model.eval()
     places = {"backbone": 0} | {
         name: place for place, name in enumerate(model.adapter_names, start=1) if name in model.adapters
@@ -51,10 +52,7 @@ def project(vectors: Float[np.ndarray, "points size"], method: str = "pca") -> F
     """
     if method not in METHODS:
         raise unknown("projection", method, METHODS)
-    if len(vectors) < 3:
-        raise KAdapterError(
-            f"{len(vectors)} cases are too few for a picture: expected at least 3; choose a wider filter"
-        )
+    _enough(len(vectors))
     if method == "pca":
         from sklearn.decomposition import PCA
 
@@ -72,3 +70,8 @@ def project(vectors: Float[np.ndarray, "points size"], method: str = "pca") -> F
 def umap_installed() -> bool:
     """Whether the extra `umap` is there."""
     return importlib.util.find_spec("umap") is not None
+
+
+def _enough(cases: int) -> None:
+    if cases < 3:
+        raise KAdapterError(f"{cases} cases are too few for a picture: expected at least 3; choose a wider filter")

@@ -224,12 +224,16 @@ class CaseTable:
         chosen = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=int)
         if not len(chosen):
             raise KAdapterError("no case is chosen: there is nothing to score")
-        many = np.asarray(self.task.decide(self.logits[0][:1])).ndim == 2  # several labels at a time
-        found, truth = self.decided[:, chosen].astype(int), self.truth[chosen].astype(int)
-        if not many:
-            found, truth = found.argmax(-1), truth.argmax(-1)
-        rows = {name: self.task.metrics(found[at], truth) for at, name in enumerate(self.models)}
+        found, truth = self._for_metric
+        rows = {name: self.task.metrics(found[at][chosen], truth[chosen]) for at, name in enumerate(self.models)}
         return pd.DataFrame.from_dict(rows, orient="index")
+
+    @cached_property
+    def _for_metric(self) -> tuple[np.ndarray, np.ndarray]:
+        """Decisions of every model, and what is true, in the form that the task's metric takes."""
+        if np.asarray(self.task.decide(self.logits[0][:1])).ndim == 2:  # several labels at a time
+            return self.decided.astype(np.int64), self.truth.astype(np.int64)
+        return self.decided.argmax(-1), self.truth.argmax(-1)
 
     def answer(self, model: str, index: int) -> list[str]:
         """The labels that a model answers to a case, as the score decides; [] for none."""

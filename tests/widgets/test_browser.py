@@ -182,6 +182,7 @@ def test_the_tab_why_explains_the_answer(page, place):
     widget.get_by_title("Write the explanation as LaTeX").click()
     widget.get_by_text("1 explanation written to").wait_for()
     assert r"\colorbox" in (place / "why.tex").read_text()
+    widget.get_by_role("tab", name="Answers").click()
 
 
 def test_the_widget_is_reached_by_keyboard(page):

@@ -651,7 +651,7 @@ def test_filtered_cases_are_drawn_before_and_after_an_adapter(study):
     assert titles == ["backbone's last state", "output of F in F+L", "output of L in F+L"]
     of_first = [trace for trace in figure.data if trace.xaxis == "x"]
     assert sum(len(trace.x) for trace in of_first) == len(study.list.found)
-    assert {trace.name for trace in of_first} == {t for i in study.list.found for t in study.cases[i].true}
+    assert {trace.name for trace in of_first} == {t for i in study.list.found.tolist() for t in study.cases[i].true}
     assert (
         "Representations" in study.picture() and f"{len(study.list.found)} cases; PCA" in study.insights.map._said.value
     )
