@@ -25,6 +25,7 @@ FORMATS = {
     "cosmosqa": "CosmosQA: csv or one JSON per line",
     "openqa": "SearchQA and Quasar-T in OpenQA's layout: questions (.txt) and their paragraphs (.json)",
     "lama": "LAMA's probes: facts with masked sentences, one JSON per line",
+    "cloze": "sentences with [MASK] for their answer, and plain text: one JSON per line",
     "triples": "Knowledge graphs: head, relation and tail between tabs",
     "pararel": "ParaRel: pairs of a relation, one JSON per line; patterns beside them",
     "entity_questions": "EntityQuestions: a JSON list of questions and answers",
@@ -56,6 +57,11 @@ class Knowledge:
 KNOWLEDGE = {
     "factual": Knowledge("relation", {"negative": None}, "Section 3.2: relation classification on T-REx"),
     "linguistic": Knowledge("dependency", {"head_type": "position"}, "Section 3.3: dependency head prediction"),
+    "facts": Knowledge(
+        "cloze",
+        {"reading": "causal", "keep": 10.0, "sampled": 1024},
+        "facts in words, their object to be predicted, beside plain text that the model must go on saying as it did",
+    ),
 }
 
 # A kind of knowledge may bring a task of its own: the class <Name>Task of kadapter/tasks/<name>.py.

@@ -36,6 +36,7 @@ class Task(ABC):
         pads: padding value of each ragged column beside `input_ids`.
         rule: how logits become an answer, in a sentence for people ("" where there are no labels).
         aside: the columns of `encode` that no batch holds (see `kadapter.training.batches.Encoded`).
+        apart: the column of `encode` that says which examples stand in batches of their own, if any.
         batch_tokens: most padded tokens that a batch of predictions may have.
         speaks: its answers are tokens: `head` is given a language head, too, and the task says how it reads (`reading`)
             and which head it wants (`language_head`); see `kadapter.model.language_head.build_head`.
@@ -43,6 +44,7 @@ class Task(ABC):
 
     name: str
     schema: str
+    apart: str = ""
     batch_tokens: int = 8192
     speaks: bool = False
     pads: dict[str, int] = {}

@@ -80,6 +80,7 @@ class Encoded:
             sequence of each example, and the number of sequences at the end: one entry more than there are examples.
             Columns then have a row per sequence or a row per example, whichever their length says; as every example
             has a sequence, the two cannot be confused.
+        apart: a column of 0 and 1; examples with 1 stand in batches of their own, which take turns with the others.
         aside: what no batch holds and predictions are made readable with: a value per example.
         key: hash of all that batches are made of; two equal keys are the same data.
         states: optional `(sequences) -> {"states" | "features": tensor}`, the precomputed part of each batch.
@@ -90,6 +91,7 @@ class Encoded:
     groups: np.ndarray | None = None
     aside: dict[str, list] = field(default_factory=dict, repr=False)
     key: str = ""
+    apart: str = ""
     states: Precomputed | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -122,8 +124,10 @@ class Encoded:
             return lengths
         return np.maximum.reduceat(lengths, self.groups[:-1]) * np.diff(self.groups).max()
 
-    def batches(self, batch_size: int, seed: int, tokens: int = 0) -> "LengthBatches":
+    def batches(self, batch_size: int, seed: int, tokens: int = 0) -> "LengthBatches | TurnBatches":
         """The order in which training takes these examples: `batch_size`, or padded `tokens`, at a time."""
+        if self.apart and 0 < (beside := self.columns[self.apart] > 0).sum() < len(self):
+            return TurnBatches(self.lengths, beside, batch_size, seed, tokens)
         return LengthBatches(self.lengths, batch_size, seed, tokens=tokens)
 
     def __getitems__(self, indices: Sequence[int] | np.ndarray) -> dict[str, Tensor]:
@@ -165,7 +169,11 @@ def encode(task: Task, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, pro
     groups = np.concatenate([[0], np.cumsum(columns.pop("sequences"))]) if "sequences" in columns else None
     aside = {name: columns.pop(name) for name in task.aside}
     return Encoded(
-        {n: Ragged.of(v) if n in ragged else np.asarray(v) for n, v in columns.items()}, ragged, groups, aside
+        {n: Ragged.of(v) if n in ragged else np.asarray(v) for n, v in columns.items()},
+        ragged,
+        groups,
+        aside,
+        apart=task.apart,
     )
 
 
@@ -208,6 +216,40 @@ class LengthBatches:
         if self.shuffle:
             batches = [batches[i] for i in rng.permutation(len(batches))]
         return iter(batches)
+
+
+class TurnBatches:
+    """Batch sampler: after each batch of examples one of those that stand apart (half as many, or as many padded
+    tokens), which are taken again from the start, in another order, when all were. With two accumulated batches a step
+    learns from both."""
+
+    def __init__(self, lengths: np.ndarray, apart: np.ndarray, batch_size: int, seed: int, tokens: int = 0) -> None:
+        self.places = np.flatnonzero(~apart), np.flatnonzero(apart)
+        sizes = batch_size, max(1, batch_size // 2)
+        self.parts = [
+            LengthBatches(lengths[p], n, seed, tokens=tokens) for p, n in zip(self.places, sizes, strict=True)
+        ]
+        self.batch_size = None  # they differ
+        self.drop_last = False
+        self.sampler = self  # accelerate looks here for set_epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self.parts[0].set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return 2 * len(self.parts[0])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        own, apart = self.parts
+        turn, beside = own.epoch * len(own), []  # batches that stand apart go on where the former epoch ended
+        for chosen in own:
+            if not beside or turn % len(apart) == 0:
+                apart.set_epoch(turn // len(apart))
+                beside = list(apart)
+            yield self.places[0][chosen].tolist()
+            yield self.places[1][beside[turn % len(apart)]].tolist()
+            turn += 1
 
 
 def token_cuts(lengths: np.ndarray, budget: int) -> list[int]:

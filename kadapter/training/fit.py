@@ -23,6 +23,7 @@ from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.training.batches import Encoded
 from kadapter.training.features import NoRoom, gigabytes, open_store, size_of
 from kadapter.training.memory import kept_memory
+from kadapter.training.recall import recall
 from kadapter.training.settings import Settings
 from kadapter.training.trainer import BatchTrainer, Fit, ModelGroup, optimizer
 
@@ -143,6 +144,8 @@ def fit_together(
     for model in models.values():
         model.to(device)
     train, dev = (None if e is None else _attach(models, e, settings, bf16, cache) for e in (train, dev))
+    if settings.regime in FROZEN and getattr(next(iter(models.values())).task, "sampled", 0):
+        train = recall(list(models.values()), train)
     for model in models.values():
         model.train_only(settings.regime)
     together = ModelGroup(models)

@@ -1,0 +1,1 @@
+"""Sources of knowledge that are no text: facts put into words."""
