@@ -26,7 +26,7 @@ class Cloze(Metric):
     title = "P@1"
 
     def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
-        self.same_length(predictions, references)
+        self.same_length(list(predictions), list(references))
         predictions = np.asarray(predictions, float).reshape(-1, 3)
         rank, references = predictions[:, 0], np.asarray(references, int)
         facts = np.stack([np.ones(len(rank)), rank <= 1, rank <= 10, 1 / np.maximum(rank, 1)], axis=1)

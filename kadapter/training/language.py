@@ -54,6 +54,7 @@ def language_model(
     return model.eval()
 
 
+@torch.no_grad()
 def token_log_probabilities(
     model: KnowledgeModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -87,6 +88,7 @@ def token_log_probabilities(
     return out[[place[text] for text in texts]]
 
 
+@torch.no_grad()
 def answer_log_likelihoods(
     model: KnowledgeModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -112,6 +114,7 @@ def answer_log_likelihoods(
     return found
 
 
+@torch.no_grad()
 def perplexity(
     model: KnowledgeModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kadapter import formats
 from kadapter.errors import FormatError, KAdapterError
 from kadapter.formats import (
+    cloze,
     conllu,
     cosmosqa,
     entity_questions,
@@ -193,6 +194,13 @@ ENTITY_QUESTIONS = [
     {"question": "Where was Ada Jack born?", "answers": ["Folkestone"]},
     {"question": "Where was Émile born?", "answers": ["Paris", "Lutetia"]},
 ]
+CLOZE = [
+    {
+        "id": "0-1", "relation": "P19", "text": "Ada Žižek was born in [MASK] .", "answer": "Ljubljana",
+        "candidates": ["Ljubljana"],
+    },
+    {"text": "Plain text, in which nothing is asked."},
+]  # fmt: skip
 SAMPLES = {
     "trex_rc": (trex_rc, "train.json", json.dumps(TREX), 2),
     "tacred": (tacred, "train.json", json.dumps(TACRED, indent=1), 2),
@@ -209,11 +217,13 @@ SAMPLES = {
     "lama": (lama, "P19.jsonl", "".join(json.dumps(record) + "\n" for record in LAMA), 4),
     "pararel": (pararel, "P19.jsonl", "".join(json.dumps(record) + "\n" for record in PARAREL), 2),
     "entity_questions": (entity_questions, "P19.dev.json", json.dumps(ENTITY_QUESTIONS), 2),
+    "cloze": (cloze, "train.jsonl", "".join(json.dumps(record) + "\n" for record in CLOZE), 2),
     "triples": (triples, "train.txt", TRIPLES, 2),
     "squad": (squad, "dev-v1.1.json", json.dumps(SQUAD), 3),
 }
 SCHEMAS = [
-    schemas.RELATION, schemas.TYPING, schemas.DEPENDENCY, schemas.CHOICE, schemas.OPENQA, schemas.PROBE, schemas.TRIPLE,
+    schemas.RELATION, schemas.TYPING, schemas.DEPENDENCY, schemas.CHOICE, schemas.OPENQA, schemas.PROBE, schemas.CLOZE,
+    schemas.TRIPLE,
 ]  # fmt: skip
 every_format = pytest.mark.parametrize("name", SAMPLES)
 fuzzing = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -7,6 +7,7 @@ import pytest
 
 from kadapter.errors import FormatError, KAdapterError
 from kadapter.formats import (
+    cloze,
     conllu,
     cosmosqa,
     drops,
@@ -370,6 +371,23 @@ def test_lama(tmp_path):
         "d4f1", "HasSubevent", "alive", "think"
     )  # fmt: skip
     assert (gold["id"], gold["relation"], gold["subject"], gold["object"]) == ("56be_0", "", "Squad", "gold")
+
+
+def test_cloze(tmp_path):
+    asked, plain = rows("cloze", tmp_path)
+    assert asked["answer"] == "Ljubljana" and asked["candidates"] == ["Ljubljana"]
+    assert plain == {
+        "id": "1", "relation": "", "text": "Plain text, in which nothing is asked.", "answer": "", "candidates": [],
+    }  # fmt: skip
+    for record, message in (
+        ({"text": "a [MASK] [MASK]", "answer": "b"}, r"line 1: text: .* expected one \[MASK\]"),
+        ({"text": "a [MASK]"}, "line 1: answer: .* expected an answer where the text has"),
+        ({"text": "a", "answer": "b"}, "line 1: answer: .* expected an answer where the text has"),
+    ):
+        path = tmp_path / "bad.jsonl"
+        path.write_text(json.dumps(record) + "\n")
+        with pytest.raises(FormatError, match=message):
+            cloze.read(path)
 
 
 def test_lama_writes_the_layout_of_trex(tmp_path):
