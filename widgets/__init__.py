@@ -8,6 +8,7 @@ from kadapter.lazy import on_first_use
 _HOME = {
     "AdapterSwitch": "adapter_switch",
     "CaseStudy": "case_study",
+    "Cloze": "cloze",
     "DatasetBrowser": "dataset_browser",
     "Runs": "runs",
     "TrainingCurves": "training_curves",

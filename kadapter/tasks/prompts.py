@@ -172,12 +172,16 @@ def answer_pieces(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) ->
 
 
 def word_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> dict[str, int]:
-    """The words that are one token where an answer stands and come back from it, in their order: word -> token."""
+    """The words that are one token where an answer stands, after a text and a space, and come back from it, in their
+    order: word -> token. A digit whose space is a token of its own (SmolLM2's " 6") is none."""
     normalizer = tokenizer.backend_tokenizer.normalizer
+    before = tokenizer("a", add_special_tokens=False)["input_ids"]
     found = {}
     for word, ids in zip(words, answer_pieces(tokenizer, words), strict=True):
         if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
             said = tokenizer.decode(ids).strip()
-            if said == word or (normalizer is not None and said == normalizer.normalize_str(word).strip()):
+            if said != word and (normalizer is None or said != normalizer.normalize_str(word).strip()):
+                continue
+            if tokenizer.decode([*before, *ids], clean_up_tokenization_spaces=False).endswith(f" {said}"):
                 found[word] = ids[0]
     return found

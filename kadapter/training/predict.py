@@ -69,7 +69,6 @@ def predict(
     )
 
 
-@torch.no_grad()
 def answered(
     model: KnowledgeModel, encoded: Encoded, batch_tokens: int, bf16: bool = False, progress: bool = False
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor], KnowledgeOutput]]:
@@ -85,7 +84,9 @@ def answered(
         with bar, in_bf16, kept_memory(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             for chosen in token_batches(encoded.lengths, batch_tokens):
                 batch = {k: v.to(device) for k, v in encoded.__getitems__(chosen).items()}
-                yield chosen, batch, model(**batch)
+                with torch.no_grad():
+                    result = model(**batch)
+                yield chosen, batch, result
                 bar.update(len(chosen))
     finally:
         model.train(training)
