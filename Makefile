@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run check test lab app docs clean
+.PHONY: install run check test demo lab shipped-adapters app docs clean
 
 install: $(VENV)/.installed
 
@@ -31,8 +31,14 @@ check: $(VENV)/.installed-test # format, lint, the plan of imports
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
 
-lab: install
-	$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=$(CURDIR) notebooks/00_start_here.ipynb # root: in containers
+demo: install # the idea in the terminal; nothing is trained
+	$(BIN)/kadapter demo
+
+lab: install # the whole project is served, the first notebook opened
+	$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb # root: in containers
+
+shipped-adapters: $(VENV)/.installed # the models of `kadapter demo` and notebook 00, trained anew
+	$(BIN)/python -m kadapter.experiment.shipped
 
 app: $(VENV)/.installed-test # the case study on http://127.0.0.1:8866, no code to be seen
 	$(BIN)/python -m widgets.serve --Voila.ip=127.0.0.1

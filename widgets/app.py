@@ -78,13 +78,13 @@ class App(ipywidgets.VBox):
             self._say(style.error(style.message(problem)))
 
     def _train(self) -> None:
-        from kadapter.experiment import quick  # trains: only who asks for it loads what that needs
+        from kadapter.experiment import notebook_runs  # trains: only who asks for it loads what that needs
 
         def job(progress: Progress) -> None:
             stages = ("data/all", "pretrain/F", "finetune/typing-frozen-backbone", "finetune/typing-frozen-F")
             for number, stage in enumerate(stages):
                 progress(number / len(stages), f"making {stage}")
-                quick.run(stage, progress=False)
+                notebook_runs.run(stage, progress=False)
 
         def done(_: Any) -> None:
             self._look()

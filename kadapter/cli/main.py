@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import kadapter
-from kadapter.cli import bench, data, probe
+from kadapter.cli import bench, data, demo, probe
 from kadapter.errors import KAdapterError
 
 # Everything else is imported where it is used: `kadapter --help` does not wait for torch.
@@ -26,6 +26,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(bench.bench, name="bench")
 app.add_typer(bench.features, name="features")
 app.command("probe")(probe.probe)
+app.command("demo")(demo.demo)
 Preset = Annotated[str, typer.Argument(help="A name that `kadapter presets` lists, or the path of a YAML file.")]
 Root = Annotated[Path, typer.Option(help="The folder of runs.")]
 

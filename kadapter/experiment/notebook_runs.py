@@ -1,5 +1,5 @@
-"""The small experiment that notebooks opened by hand fall back on: any run of the preset `notebook`, made when it is
-missing."""
+"""The runs that notebooks opened by hand show: those of `make run` where it is finished, else small ones of the preset
+`notebook`, made when they are missing."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,27 +8,45 @@ from typing import Any
 from kadapter import runs
 from kadapter.errors import unknown
 from kadapter.experiment import prepared, preset
-from kadapter.experiment.graph import graph
+from kadapter.experiment.graph import Stage, graph
 from kadapter.experiment.stages import Finetuning, Pretraining
 
-PRESET = "notebook"
+PRESET, WHOLE = "notebook", "embedded"  # what is made here; what `make run` makes, with stages of the same names
 ROOT = f"runs/{PRESET}"
 
 
-def run(stage: str, progress: bool = True) -> Path:
-    """The folder of a run of the preset `notebook`, made here with all it needs unless it is there with the same
-    parameters.
+def source() -> str:
+    """The preset whose runs notebooks show: `embedded` if all that a notebook may ask for is finished there, else
+    `notebook`, so that models, adapters and data are always of one world."""
+    finished = {run.id for run in runs.find("runs", WHOLE)}
+    wanted = {stage.id for stage in _stages().values() if stage.stage in ("data", "pretrain", "finetune")}
+    return WHOLE if wanted <= finished else PRESET
+
+
+def run(stage: str, progress: bool = True, small: bool = False) -> Path:
+    """The folder of the run of a stage in the preset that `source` names; one of `notebook` is made here with all it
+    needs, unless it is there with the same parameters.
 
     Args:
         stage: its id: `data/all`, `pretrain/F`, `finetune/typing-frozen-F`, ...
+        small: always of the preset `notebook`, as those want who train on it.
 
     Raises KAdapterError for an unknown stage.
     """
-    stages = {s.id: s for s in graph(preset.load(PRESET))}
+    stages = _stages()
     if stage not in stages:
         raise unknown(f"run of preset {PRESET!r}", stage, stages)
-    wanted = stages[stage]
-    folder = runs.resolve(ROOT) / stage
+    if not small and source() == WHOLE:
+        return runs.resolve("runs") / WHOLE / stage
+    return _made(stages[stage], progress)
+
+
+def _stages() -> dict[str, Stage]:
+    return {s.id: s for s in graph(preset.load(PRESET))}
+
+
+def _made(wanted: Stage, progress: bool) -> Path:
+    folder = runs.resolve(ROOT) / wanted.id
     inputs = {key: _folders(value, progress) for key, value in wanted.inputs.items()}
     parameters = dict(wanted.parameters) | inputs
     plain = {
@@ -53,10 +71,10 @@ def run(stage: str, progress: bool = True) -> Path:
     return folder
 
 
-def folder(path: str, progress: bool = True) -> Path:
-    """The folder that a notebook's parameter names; one under `runs/notebook` is made if it is missing."""
+def folder(path: str, progress: bool = True, small: bool = False) -> Path:
+    """The folder that a notebook's parameter names; one under `runs/notebook` is as `run` says."""
     stage = Path(path).as_posix().removeprefix(f"{ROOT}/")
-    return run(stage, progress) if stage != Path(path).as_posix() else runs.resolve(path)
+    return run(stage, progress, small) if stage != Path(path).as_posix() else runs.resolve(path)
 
 
 def _folders(value: Any, progress: bool) -> Any:
@@ -65,4 +83,4 @@ def _folders(value: Any, progress: bool) -> Any:
         return {key: _folders(each, progress) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_folders(each, progress) for each in value]
-    return run(value, progress)
+    return run(value, progress, small=True)
