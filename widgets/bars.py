@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from kadapter.drawing import svg
 from kadapter.errors import KAdapterError
-from kadapter.report.figures import GRID, INK, ZERO, colour
+from kadapter.report.look import GRID, INK, ZERO, colour
 from widgets.static_view import keep
 from widgets.style import plain
 

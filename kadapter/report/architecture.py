@@ -9,7 +9,7 @@ from torch import nn
 
 from kadapter.model.adapter import KnowledgeAdapter
 from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.report.figures import GRID, INK, colour, styled
+from kadapter.report.look import GRID, INK, colour, styled
 
 _STATE, _WEIGHTS = "#8c8c8c", colour("F+L")
 

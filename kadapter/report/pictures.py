@@ -11,7 +11,7 @@ from jaxtyping import Float
 from plotly.subplots import make_subplots
 
 from kadapter.cases.cases import Cases
-from kadapter.report.figures import DIVERGING, INK, SYMBOLS, colour, styled
+from kadapter.report.look import DIVERGING, INK, SYMBOLS, colour, styled
 from kadapter.scoring import statistics
 from kadapter.scoring.metrics import UAS
 

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from kadapter.drawing import arcs, static, svg
 from kadapter.drawing.svg_axes import ticks, values
 from kadapter.errors import KAdapterError
-from kadapter.report import figures
+from kadapter.report import look
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -76,7 +76,7 @@ def test_shared_panels_legend_and_arrays():
             row=1,
             col=column,
         )
-    drawing = svg.draw(figures.styled(figure, 300).to_dict())
+    drawing = svg.draw(look.styled(figure, 300).to_dict())
     found = texts(drawing)
     assert {"left one", "right", "t1", "t2", "p", "q"} <= set(found)
     assert len(marks(drawing)) == 6 + 2  # two in the legend
@@ -146,7 +146,7 @@ def luminance(colour):
     ]
 
 
-@pytest.mark.parametrize("scale", [figures.DIVERGING, [[0, "#ffffff"], [1, "#000000"]]])
+@pytest.mark.parametrize("scale", [look.DIVERGING, [[0, "#ffffff"], [1, "#000000"]]])
 def test_what_is_written_on_a_heatmap_is_readable_on_any_page(scale):
     z = np.linspace(-1, 1, 9)[None]
     figure = go.Figure(go.Heatmap(z=z, text=[[str(i) for i in range(9)]], texttemplate="%{text}", colorscale=scale))

@@ -529,11 +529,11 @@ def test_cases_picture_counts_what_was_fixed_and_broken():
 
 
 def test_each_model_has_one_colour_of_its_own():
-    from kadapter.report import figures
+    from kadapter.report import look
 
-    assert list(figures.COLOURS) == list(rendering.ORDER) == list(figures.SYMBOLS)
-    assert len(set(figures.COLOURS.values())) == len(figures.COLOURS)
-    assert figures.colour("mine") == figures.colour("mine") not in figures.COLOURS.values()
+    assert list(look.COLOURS) == list(rendering.ORDER) == list(look.SYMBOLS)
+    assert len(set(look.COLOURS.values())) == len(look.COLOURS)
+    assert look.colour("mine") == look.colour("mine") not in look.COLOURS.values()
 
 
 def _without(key: str):
