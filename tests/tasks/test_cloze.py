@@ -229,3 +229,22 @@ def test_bad_examples_are_one_sentence(folder, reading):
         in_words(FACTS, {"likes": TEMPLATES["likes"]})
     with pytest.raises(KAdapterError, match=r"plain text 0 has \[MASK\]"):
         plain([MASK])
+
+
+def test_a_new_head_learns_from_text_alone(folder, reading, tmp_path):
+    """What the K-Adapter authors did for LAMA: everything stays but a new linear layer to the vocabulary."""
+    task, tokenizer = catalog.task("cloze", reading=reading, language_head="new"), load_tokenizer(folder)
+    model = KnowledgeModel(Backbone(folder), "concat", task=task)
+    encoded = encode(task, tokenizer, plain(TEXTS * 4))
+    before, fingerprint = predict(model, encoded).loss, model.backbone.fingerprint
+    fit(
+        model,
+        encoded,
+        None,
+        Settings("frozen", epochs=6, batch_size=4, learning_rate=1e-2, select="last"),
+        tmp_path,
+        progress=False,
+        cache=tmp_path,
+    )
+    assert predict(model, encoded).loss < 0.8 * before
+    assert model.backbone.fingerprint == fingerprint
