@@ -23,10 +23,11 @@ $(VENV)/.installed-test: $(VENV)/.installed requirements-test.lock
 run: install
 	$(BIN)/kadapter run embedded
 
-check: $(VENV)/.installed-test # format, lint, the plan of imports
+check: $(VENV)/.installed-test # format, lint, the plan of imports, types; mypy keeps what it knows: minutes, then seconds
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

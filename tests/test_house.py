@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,26 @@ def test_types_are_part_of_the_package():
     packed = TOOLS["setuptools"]["package-data"]
     for package in ("kadapter", "widgets"):
         assert (ROOT / package / "py.typed").is_file() and "py.typed" in packed[package]
+
+
+def test_types_are_checked_without_blanket_ignores():
+    settings = TOOLS["mypy"]
+    assert settings["files"] == ["kadapter", "widgets"]
+    assert not {"ignore_errors", "ignore_missing_imports", "follow_imports", "exclude", "disable_error_code"} & set(
+        settings
+    )
+    for override in settings["overrides"]:
+        assert set(override) == {"module", "ignore_missing_imports"}
+        assert all(
+            name.endswith(".*") and name.split(".")[0] not in ("kadapter", "widgets") for name in override["module"]
+        )
+    for package in ("kadapter", "widgets"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert not re.search(r"#\s*type:\s*ignore(?!\[)|#\s*mypy:", path.read_text(encoding="utf-8")), path
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    check = makefile.split("\ncheck:")[1].split("\n\n")[0]
+    assert all(f"$(BIN)/{tool}" in check for tool in ("ruff format --check", "ruff check", "lint-imports", "mypy"))
+    assert "\nmake check\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 # --- pre-commit ---

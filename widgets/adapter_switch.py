@@ -28,7 +28,7 @@ class Plugs:
     _all: "weakref.WeakKeyDictionary[KnowledgeModel, Plugs]" = weakref.WeakKeyDictionary()
 
     def __init__(self, model: KnowledgeModel) -> None:
-        self._model = weakref.ref(model)
+        self._model: Callable[[], Any] = weakref.ref(model)  # who shows a model keeps it
         self.lock = threading.RLock()
         self.known: dict[str, KnowledgeAdapter] = {}
         self._told: tuple[str, ...] | None = None
@@ -164,7 +164,7 @@ class AdapterSwitch(StaticView):
     def _compute(self, progress: Progress) -> str:
         progress(0.5, "computing")
         with self._plugs.lock:
-            shown = self._show(self.model)
+            shown: Any = None if self._show is None else self._show(self.model)
         found = shown._repr_html_() if hasattr(shown, "_repr_html_") else None
         return found or f"<pre>{escape(str(shown))}</pre>"
 

@@ -41,7 +41,8 @@ class App(ipywidgets.VBox):
     """
 
     def __init__(self, root: str | Path | None = None) -> None:
-        self._root, self.study = root, None
+        self._root = root
+        self.study: CaseStudy | None = None
         self.choice = ipywidgets.Dropdown(description="Runs", tooltip="Which runs to study", layout={"width": "420px"})
         self._make = ipywidgets.Button(
             description="Make a small one", icon="play", tooltip="Train a small adapter on a small invented world"

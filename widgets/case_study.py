@@ -63,7 +63,8 @@ class CaseStudy(StaticView):
         self._message = ipywidgets.HTML()
         self._progress = ipywidgets.VBox([self.work.box, self._message])
         self._body = ipywidgets.VBox([self._progress])  # at first alone, then right below the sentence
-        self._model, self._against, self._export_to, self.cases = model, against, export_to, None
+        self._model, self._against, self._export_to = model, against, export_to
+        self.cases: Any = None  # `Cases`, once every model has answered
         self._wanted: dict[tuple[str, str], bool] = {}  # adapters toggled before their models were loaded
         super().__init__([self._body])
         if isinstance(data, Cases):
@@ -128,7 +129,7 @@ class CaseStudy(StaticView):
         """The case that is shown, with rows that say what was plugged."""
         if self.answers.stale:
             raise KAdapterError("the answers shown are out of date: wait for the new ones, or mend the sentence")
-        return self.shown and self.shown.named()
+        return None if self.shown is None else self.shown.named()
 
     def _k(self) -> int:
         return self.live.k.value
@@ -214,6 +215,10 @@ class CaseStudy(StaticView):
         self._read_plugs()
         self._ask(0.0)
 
+    def _bind_and_ask(self) -> None:
+        self._bind()
+        self._ask(0.0)
+
     def _ask(self, delay: float) -> None:
         """Answer the sentence as it stands, in the background; load the models first if they are not."""
         if self.list.case < 0:
@@ -222,7 +227,7 @@ class CaseStudy(StaticView):
         self.insights.why.forget()
         self.changed()
         if not self.models.ready:
-            self._submit(self.models.load, lambda _: (self._bind(), self._ask(0.0)), delay)
+            self._submit(self.models.load, lambda _: self._bind_and_ask(), delay)
             return
         sentence, index = self.live.sentence.value, self.list.case
         self._submit(

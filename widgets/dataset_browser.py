@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -45,9 +46,9 @@ class DatasetBrowser(Controls):
     def __init__(
         self, source: Dataset | Data | str | Path, format: str = "", dataset: str = "", split: str = ""
     ) -> None:
-        self.examples: Dataset | None = None
+        self.examples: Any = None  # a Dataset, once it is read
         self.found = np.arange(0)
-        self._data: Data | None = None
+        self._data: Any = None  # a prepared folder, where there is one
         self._controls()
         super().__init__(
             [self._sources, self._work.box, self._message, self._about, self._filters, self._page, self._moves]

@@ -110,7 +110,7 @@ def explain(models: Models, names: Mapping[str, str], sentence: str, label: str,
         tokenizer = models.tokenizer(name)
         with Plugs.of(model).lock:
             tokens[name] = attribution.attribute(model, tokenizer, sentence, label)
-            position = model.task.labels.index(label)
+            position = model.require_task().labels.index(label)
             for (adapter, plug), move in attribution.knockouts(model, tokenizer, sentence).items():
                 layers[name, adapter, plug] = float(move[position])
             for adapter, module in model.adapters.items():

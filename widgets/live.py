@@ -102,10 +102,10 @@ class Models:
             with Plugs.of(model).lock:
                 logits, moves = inference.contributions(model, self.tokenizer(name), [sentence])
                 plugged = tuple(model.adapters)
-            chosen = np.flatnonzero(decide(model.task, logits.numpy())[0])
+            chosen = np.flatnonzero(decide(model.require_task(), logits.numpy())[0])
             found[name] = Answer(
                 logits[0].numpy(), {adapter: move[0].numpy() for adapter, move in moves.items()},
-                [model.task.labels[p] for p in chosen], plugged,
+                [model.require_task().labels[p] for p in chosen], plugged,
             )  # fmt: skip
         return found
 

@@ -190,7 +190,7 @@ def differing(chosen: Sequence[Result]) -> pd.DataFrame:
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    lines = []
+    lines: list[tuple[str, Any]] = []
     for key, value in values.items():
         name = f"{above}{key}"
         lines += _flat(value, f"{name}.") if isinstance(value, Mapping) and value else [(name, str(value))]

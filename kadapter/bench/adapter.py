@@ -55,7 +55,9 @@ def measure(
     def model(seed: int = 0) -> KnowledgeModel:
         return KnowledgeModel(backbone, FUSION, {"F": build_adapter(config, seed)}, task, seed)
 
-    head = flops.head_training(model().head)
+    layers = model().head
+    assert layers is not None  # the task gives one
+    head = flops.head_training(layers)
     step = flops.adapter_training(config, mean) + flops.fusion_training(FUSION, config.hidden_size)
     forward = flops.backbone_forward(backbone, mean)
 
@@ -80,11 +82,11 @@ def measure(
         if "lora" in chosen:
             tell("lora")
             with backbone.in_bf16() if bf16 else nullcontext():
-                loop = lora.Model(backbone, task)
-                steps = lora.train(loop, encoded, min(BATCH, sentences), lora_steps, RATE, device, bf16)
+                tuned = lora.Model(backbone, task)
+                steps = lora.train(tuned, encoded, min(BATCH, sentences), lora_steps, RATE, device, bf16)
                 report.rows.append(rows.timed_loop(steps, encoded, device).row("lora"))
-                loop.backbone.unload()
-            del loop, steps
+                tuned.backbone.unload()
+            del tuned, steps
             backbone.requires_grad_(False).eval()
         if "stream" in chosen:
             tell("stream")
@@ -145,7 +147,9 @@ def measured(report: Report) -> dict[str, float]:
     """What the report holds of the goals, by their names."""
     found = dict(report.ratios)
     if any(row.name == "store" for row in report.rows):
-        found["matmul share of store"] = report["store"].matmul_share
+        share = report["store"].matmul_share
+        if share is not None:
+            found["matmul share of store"] = share
     return found
 
 

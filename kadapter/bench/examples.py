@@ -1,6 +1,7 @@
 """What is measured on: backbones of the published sizes, a factual relation task of 430 relations, and sentences."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ def make_backbone(name: str, seed: int = 0) -> Backbone:
     """A backbone by name: `roberta-base` and `roberta-large` in their sizes with random weights, others loaded."""
     if name not in ROBERTA:
         return Backbone(name)
-    sizes = ROBERTA[name]
+    sizes: dict[str, Any] = dict(ROBERTA[name])
     config = RobertaConfig(
         vocab_size=50265,
         max_position_embeddings=514,

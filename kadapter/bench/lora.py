@@ -52,7 +52,7 @@ def train(
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0, fused=True)
     order = encoded.batches(size, 0)
-    done = 0
+    done = epoch = 0
     while done < steps:
         for indices in order:
             batch = {name: t.to(device) for name, t in encoded.__getitems__(indices).items()}
@@ -66,4 +66,5 @@ def train(
             done += 1
             if done == steps:
                 return
-        order.set_epoch(order.epoch + 1)
+        epoch += 1
+        order.set_epoch(epoch)

@@ -55,18 +55,22 @@ class Adapter(nn.Module):
             self.up.append(nn.Linear(c.width, c.hidden_size))
             self.layers.append(nn.ModuleList(Layer(c) for _ in range(c.layers)))
             for projection in (self.down[-1], self.up[-1]):
+                assert isinstance(projection, nn.Linear)
                 nn.init.normal_(projection.weight, std=c.init_std)
                 nn.init.zeros_(projection.bias)
 
     def forward(self, states: Sequence[Tensor], mask: Tensor) -> Tensor:
-        former = None
+        former: Tensor | None = None
         for k, point in enumerate(self.config.plug_layers):
             skip = states[point] if former is None else states[point] + former
-            concat = self.config.combine == "concat" and former is not None
-            x = self.down[k](torch.cat([states[point], former], dim=-1) if concat else skip)
-            for layer in self.layers[k]:
+            concat = self.config.combine == "concat"
+            x = self.down[k](torch.cat([states[point], former], dim=-1) if concat and former is not None else skip)
+            block = self.layers[k]
+            assert isinstance(block, nn.ModuleList)
+            for layer in block:
                 x = layer(x, mask)
             former = skip + self.up[k](x)
+        assert former is not None  # an adapter has a plug layer
         return former
 
 

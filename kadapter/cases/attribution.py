@@ -97,6 +97,7 @@ def attention(
     batch = inference.batch(model, tokenizer, [sentence])
     with torch.no_grad(), ExitStack() as hooks:
         for layer in module.layers:
+            assert isinstance(layer, AdapterLayer)
             for inner in layer.transformer:
                 hooks.callback(inner.register_forward_hook(look).remove)
         model(**batch)
@@ -121,6 +122,7 @@ def knockouts(
     whole, moves = model(states=states, **batch).logits, {}
     for name, adapter in model.adapters.items():
         for layer, plug in zip(adapter.layers, adapter.config.plug_layers, strict=True):
+            assert isinstance(layer, AdapterLayer)
             with knocked_out(layer):
                 without = model(states=states, **batch).logits
             moves[name, plug] = (whole - without)[0].float().cpu().numpy()
@@ -144,7 +146,7 @@ def knocked_out(layer: AdapterLayer) -> Iterator[None]:
 
 def tokens_of(tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "1 tokens"]) -> list[str]:
     """The tokens of an encoded sentence, in the words of its tokenizer."""
-    return tokenizer.convert_ids_to_tokens(ids[0].tolist())
+    return list(tokenizer.convert_ids_to_tokens(ids[0].tolist()))
 
 
 def _masked(tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "1 tokens"]) -> Int[Tensor, "1 tokens"]:

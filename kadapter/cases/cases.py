@@ -35,7 +35,9 @@ class Cases(CaseTable):
         """
         if not folders:
             raise KAdapterError("a case study needs at least one fine-tuning run")
-        names, stacked, frame, labels, first = [], [], None, None, None
+        names: list[str] = []
+        stacked: list[np.ndarray] = []
+        labels, frame, first = None, pd.DataFrame(), None  # of the first run
         for folder in folders:
             run = runs.load(folder)
             table = pd.read_parquet(run.path / "predictions.parquet")
@@ -51,18 +53,18 @@ class Cases(CaseTable):
                     f"{run.path}: task {run.task!r} has no labels to compare; expected a classification task"
                 )
             if labels is None:
-                labels, frame, first = own, table, run
+                labels, frame, first = own, table, run.path
             elif (
                 own != labels
                 or list(table["text"]) != list(frame["text"])
                 or list(table["reference"]) != list(frame["reference"])
             ):
                 raise KAdapterError(
-                    f"{run.path} and {first.path} were tested on different examples or labels: compare runs of one task"
+                    f"{run.path} and {first} were tested on different examples or labels: compare runs of one task"
                 )
             # two runs of one model row (another regime, another preset) are told apart by the run's name or folder
             names.append(next(n for n in (run.model, run.name, str(run.path)) if n not in names))
-            stacked.append(np.stack(table["logits"].to_numpy()))
+            stacked.append(np.stack(list(table["logits"])))
         references = np.stack([np.asarray(json.loads(r)) for r in frame["reference"]])
         columns = {"example_id": frame["example_id"], "text": frame["text"]}
         columns["mentions"] = frame["mentions"].map(json.loads)

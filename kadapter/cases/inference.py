@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ def to_examples(model: KnowledgeModel, sentences: Sequence[str]) -> Dataset:
                 bracket = "[...]" if role == "subject" else "{...}"
                 raise KAdapterError(f"{marked!r}: task {model.task.name} needs the {role} in {bracket}")
         (start, end), other = mentions["subject"], mentions.get("object", (0, 0))
-        row = {"id": str(number), "text": text}
+        row: dict[str, Any] = {"id": str(number), "text": text}
         if relation:
             blank = dict.fromkeys(("subj_id", "obj_id", "subj_type", "obj_type"), "")
             row |= {
@@ -162,7 +163,8 @@ def batch(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: 
     from kadapter.training.batches import encode
 
     threads.use()
-    encoded = encode(model.task, tokenizer, to_examples(model, sentences), progress=False)
+    examples = to_examples(model, sentences)  # refuses what cannot be asked
+    encoded = encode(model.require_task(), tokenizer, examples, progress=False)
     device = next(model.backbone.parameters()).device
     return {k: v.to(device) for k, v in encoded.__getitems__(range(len(encoded))).items()}
 
@@ -172,11 +174,11 @@ def ask(
 ) -> pd.DataFrame:
     """The top k labels of each marked sentence, with logits and probabilities (independent ones for a typing head)."""
     found = logits(model, tokenizer, sentences)
-    chances = probabilities(found.numpy(), model.task.schema == "typing")
+    chances = probabilities(found.numpy(), model.require_task().schema == "typing")
     rows = []
     for sentence, row, chance in zip(sentences, found, chances, strict=True):
         for index in row.topk(min(k, len(row))).indices.tolist():
-            label = model.task.labels[index]
+            label = model.require_task().labels[index]
             rows.append(
                 {"sentence": sentence, "label": label, "logit": float(row[index]), "probability": float(chance[index])}
             )

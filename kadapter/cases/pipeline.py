@@ -52,7 +52,7 @@ def predict(
     if not sentences:
         return pd.DataFrame(columns=list(COLUMNS))
     examples = inference.to_examples(model, sentences)  # refuses what cannot be asked
-    backbone, task = model.backbone, model.task
+    backbone, task = model.backbone, model.require_task()
     tokenizer = tokenizer or _tokenizer(backbone.name, backbone.revision)
     logits = np.stack(answer(model, encode(task, tokenizer, examples, progress=False)).outputs)
     chances, answered = inference.probabilities(logits, task.schema == "typing"), decide(task, logits)
@@ -115,7 +115,7 @@ class Pipeline:
     """
 
     def __init__(self, model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-        self.model, self.tokenizer, self.task = model, tokenizer, model.task.name
+        self.model, self.tokenizer, self.task = model, tokenizer, model.require_task().name
 
     def __call__(
         self, inputs: str | Sequence[str] | pd.DataFrame | Dataset, top_k: int | None = 1
@@ -136,7 +136,8 @@ class Pipeline:
         return [pairs[start : start + width] for start in range(0, len(pairs), width)]
 
     def __repr__(self) -> str:
-        return f"Pipeline({self.task}, {len(self.model.task.labels)} labels, adapters {list(self.model.adapters)})"
+        labels = len(self.model.require_task().labels)
+        return f"Pipeline({self.task}, {labels} labels, adapters {list(self.model.adapters)})"
 
 
 def pipeline(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,12 +46,13 @@ def table(
 def _found(task: Task, examples: Dataset, encoded: Encoded, predicted: Predictions) -> dict[str, list]:
     """The columns that say what the model answered."""
     if task.schema == "openqa":
-        candidates = task.answers(predicted.outputs, encoded)
+        reading: Any = task  # the one whose answers are quoted
+        candidates = reading.answers(predicted.outputs, encoded)
         return {
             "answer": list(predicted.decided),
             "probability": [best[0][1] if best else 0.0 for best in candidates],
         }
-    columns = {"logits": [np.asarray(o, dtype=np.float32) for o in predicted.outputs]}
+    columns: dict[str, list] = {"logits": [np.asarray(o, dtype=np.float32) for o in predicted.outputs]}
     if "answers" in examples.column_names:
         columns["answers"] = [json.dumps(answers) for answers in examples["answers"]]
     return columns

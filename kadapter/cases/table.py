@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -178,7 +178,7 @@ class CaseTable:
         commas), `labels` (their number), and of each model M `M` (whether it is right), `answer_M` (as `label`) and
         `margin_M`."""
         texts, spans = self.frame["text"], self.frame["mentions"]
-        columns = {"text": texts, "words": [len(text.split()) for text in texts]}
+        columns: dict[str, Any] = {"text": texts, "words": [len(text.split()) for text in texts]}
         for role in ("subject", "object"):
             columns[role] = [
                 next((text[a:b] for a, b, r in found if (r == "object") == (role == "object")), "")
@@ -279,7 +279,7 @@ class CaseTable:
                     {
                         "case": case.index,
                         "input": case.marked(),
-                        "true label": ", ".join(case.true) or NOT_ANSWERED,
+                        "true label": ", ".join(case.true or ()) or NOT_ANSWERED,
                         "model": name,
                         "answer": ", ".join(self.answer(name, index)) or NOT_ANSWERED,
                         "right": bool(self.right[self.model(name), index]),

@@ -57,14 +57,15 @@ def page() -> str:
     for task in catalog.TASKS:
         sections += [f"### {task}", _table("option", values.fields(catalog.task_class(task), catalog.NO_OPTIONS))]
     sections += ["## Saved folders"]
-    for title, source in (
+    files: tuple[tuple[str, Any], ...] = (
         ("`adapter_config.json`", config_files.AdapterFile),
         ("its `backbone`", config_files.MadeFor),
         ("its `head`", config_files.HeadFile),
         ("`model_config.json`", config_files.ModelFile),
         ("its `task`", config_files.TaskFile),
-    ):
-        sections += [f"### {title}", _table("key", values.fields(source))]
+    )
+    for title, file in files:
+        sections += [f"### {title}", _table("key", values.fields(file))]
     sections += ["## Commands"]
     for name, about, rows in _commands():
         sections += [f"### `kadapter {name}`", about, _table("argument or option", rows)]
@@ -100,7 +101,7 @@ def _parameter(parameter: Any) -> tuple[str, str, str, str]:
     if getattr(parameter, "is_flag", False):
         expected = "a flag"
     elif parameter.multiple:
-        expected = f"{values.expected(*get_args(kind), bounds)}, any number of times"
+        expected = f"{values.expected(get_args(kind)[0], bounds)}, any number of times"
     else:
         expected = "a path" if kind is Path else values.expected(kind, bounds)
     default, told = parameter.default, parameter.show_default

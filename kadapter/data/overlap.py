@@ -80,7 +80,7 @@ def remove(
                 shared = {kind: own.sharing(kind, theirs) for kind in KINDS}
                 leak = (shared["text"] | shared["fact"]) & (part in HELD_OUT and not keep)
                 lost |= leak
-                row = {"knowledge": name, "split": split, "downstream": other, "part": part}
+                row: dict[str, Any] = {"knowledge": name, "split": split, "downstream": other, "part": part}
                 row |= {kind: int(shared[kind].sum()) for kind in KINDS}
                 row |= {f"{kind}_of_part": int(theirs.sharing(kind, own).sum()) for kind in KINDS}
                 counted.append(row | {"removed": int(leak.sum())})
@@ -136,11 +136,11 @@ def _facts(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     if "subj_start" in row:
         text = row["text"]
         named = text[row["subj_start"] : row["subj_end"]], text[row["obj_start"] : row["obj_end"]]
-        both, relation = (named, (row["subj_id"], row["obj_id"])), row["label"]
+        both, relation = [named, (row["subj_id"], row["obj_id"])], row["label"]
     elif "subj_id" in row:
-        both, relation = ((row["subject"], row["object"]), (row["subj_id"], row["obj_id"])), row["relation"]
+        both, relation = [(row["subject"], row["object"]), (row["subj_id"], row["obj_id"])], row["relation"]
     elif "tail" in row:
-        both, relation = ((row["head"], row["tail"]),), row["relation"]
+        both, relation = [(row["head"], row["tail"])], row["relation"]
     else:
         return [], []
     pairs = ["\t".join(sorted(plain)) for pair in both if all(plain := [_plain(each) for each in pair])]

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kadapter.drawing.svg_axes import Axis, Number, plain, values
+from kadapter.drawing.svg_axes import Axis, Four, Number, plain, values
 from kadapter.drawing.svg_traces import CYCLE, INK, Marks
 from kadapter.errors import KAdapterError
 
@@ -167,12 +167,12 @@ class _Drawing(Marks):
                 if not min(axis.start, axis.end) - 0.5 <= place <= max(axis.start, axis.end) + 0.5:
                     continue
                 if axis.layout.get("showgrid") is not False:
-                    ends = (
+                    ends: Four = (
                         (place, other.start, place, other.end)
                         if axis.horizontal
                         else (other.start, place, other.end, place)
                     )
-                    self._line(*ends, GRID, 1.0)
+                    self._line(*ends, colour=GRID, width=1.0)
                 if axis.labelled and axis.horizontal and self._turned(axis):
                     self._write(text, place, y.start + 12, "end", self.size - 1, turn=-TURN)
                 elif axis.labelled and axis.horizontal:
@@ -181,8 +181,10 @@ class _Drawing(Marks):
                     self._write(text, x.start - 7, place + self.size * 0.33, "end", self.size - 1)
             if axis.layout.get("zeroline") and min(axis.low, axis.high) <= 0 <= max(axis.low, axis.high):
                 zero = axis.at(0)
-                ends = (zero, other.start, zero, other.end) if axis.horizontal else (other.start, zero, other.end, zero)
-                self._line(*ends, axis.layout.get("zerolinecolor", STRONG), 1.5)
+                zeros: Four = (
+                    (zero, other.start, zero, other.end) if axis.horizontal else (other.start, zero, other.end, zero)
+                )
+                self._line(*zeros, colour=axis.layout.get("zerolinecolor", STRONG), width=1.5)
             title = plain((axis.layout.get("title") or {}).get("text") or "")
             if title and axis.horizontal:
                 low = y.start + self.size + 22 + self._fall(axis)

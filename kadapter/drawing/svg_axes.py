@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 Number = int | float
+Four = tuple[Number, Number, Number, Number]  # two points, or a corner, a width and a height
 
 
 def values(data: Any) -> list:

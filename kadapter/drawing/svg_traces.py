@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kadapter.drawing.svg_axes import Axis, Number, plain, values
+from kadapter.drawing.svg_axes import Axis, Four, Number, plain, values
 
 INK = "#808080"
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe and Ito, for traces without colour
@@ -84,8 +84,8 @@ class Marks:
             middle = across.at(place) + (order - (len(siblings) - 1) / 2) * step * (-1 if flat else 1)
             zero, end = along.at(0), along.at(size)
             low, length, begin = min(zero, end), abs(end - zero), middle - step / 2
-            box = (low, begin, length, step) if flat else (begin, low, step, length)
-            self._box_of(*box, colour, opacity)
+            bar: Four = (low, begin, length, step) if flat else (begin, low, step, length)
+            self._box_of(*bar, fill=colour, opacity=opacity)
             if text not in ("", None):
                 if flat:
                     aside, anchor = (end + 6, "start") if end >= zero else (end - 6, "end")
@@ -114,18 +114,18 @@ class Marks:
             for number, value in enumerate(shown):
                 aside = middle + half * ((number * 0.618) % 1 - 0.5)  # spread evenly, the same each time
                 self._mark(
-                    *self._turn(flat, along.at(value), aside), marker.get("color", colour), marker["size"], marker
+                    *self._turn(flat, along.at(value), aside), str(marker.get("color", colour)), marker["size"], marker
                 )
             for a, b in ((low, first), (third, high)):
                 ends = (*self._turn(flat, along.at(a), middle), *self._turn(flat, along.at(b), middle))
                 self._line(*ends, colour, 2.0)
             a, b = sorted((along.at(first), along.at(third)))
-            box = (a, middle - half, b - a, 2 * half) if flat else (middle - half, a, 2 * half, b - a)
-            self._box_of(*box, colour, 0.35, colour)
-            ends = [
+            box: Four = (a, middle - half, b - a, 2 * half) if flat else (middle - half, a, 2 * half, b - a)
+            self._box_of(*box, fill=colour, opacity=0.35, stroke=colour)
+            ends = (
                 *self._turn(flat, along.at(median), middle - half),
                 *self._turn(flat, along.at(median), middle + half),
-            ]
+            )
             self._line(*ends, colour, 2.0)
 
     def _heatmap(self, trace: Mapping[str, Any], x: Axis, y: Axis, default: str) -> None:
@@ -212,9 +212,9 @@ def _colour(colour: str) -> str:
 def _rgb(colour: str) -> tuple[Number, Number, Number, Number]:
     """Red, green, blue (0 to 255) and opacity of `#rrggbb`, `rgb(...)` or `rgba(...)`."""
     if colour.startswith("#"):
-        return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) + (1.0,)
-    numbers = [float(n) for n in re.findall(r"[\d.]+", colour)]
-    return (*numbers[:3], numbers[3] if len(numbers) > 3 else 1.0)
+        return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16), 1.0
+    red, green, blue, *alpha = [float(n) for n in re.findall(r"[\d.]+", colour)]
+    return red, green, blue, alpha[0] if alpha else 1.0
 
 
 def _between(scale: Sequence[tuple[Number, Sequence[Number]]], share: Number) -> tuple[int, int, int]:

@@ -108,7 +108,7 @@ def _finetune(p: Mapping[str, Any], name: str, task: Mapping[str, Any], regime: 
     if model == "multitask":
         parameters.pop("backbone")
         inputs["backbone"] = "pretrain/multitask"
-        needs.append(inputs["backbone"])
+        needs.append("pretrain/multitask")
     return Stage("03_finetune.ipynb", "finetune", parameters["name"], parameters, inputs, tuple(needs))
 
 

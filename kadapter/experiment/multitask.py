@@ -20,7 +20,7 @@ from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.fusion import FUSIONS
 from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
 from kadapter.runs import Run, as_umask_says
-from kadapter.training.batches import Encoded, LengthBatches, encode
+from kadapter.training.batches import Encoded, LengthBatches, TurnBatches, encode
 from kadapter.training.fit import Fit, computes_bf16, fit
 from kadapter.training.predict import Predictions, predict
 
@@ -31,7 +31,7 @@ class MixedBatches:
     """The batches of several orders, shuffled among each other; each batch is of one part, its indices moved up by the
     part's offset."""
 
-    def __init__(self, parts: Sequence[LengthBatches], offsets: Sequence[int], seed: int) -> None:
+    def __init__(self, parts: Sequence[LengthBatches | TurnBatches], offsets: Sequence[int], seed: int) -> None:
         self.parts, self.offsets, self.seed, self.epoch = parts, offsets, seed, 0
         self.batch_size, self.drop_last = parts[0].batch_size, False
         self.sampler = self  # accelerate looks here for set_epoch
@@ -86,7 +86,7 @@ class MultitaskModel(nn.Module):
 
     def __init__(self, models: Mapping[str, KnowledgeModel]) -> None:
         super().__init__()
-        self.models = nn.ModuleDict(models)
+        self.models: Any = nn.ModuleDict(models)
         self.task = [model.task for model in models.values()]
 
     def train_only(self, regime: str) -> None:

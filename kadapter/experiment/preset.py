@@ -181,7 +181,8 @@ def data_files(preset: Mapping[str, Any]) -> list[Path]:
                     f"dataset '{name}': there is no file {base / other}: put it there, gzipped or not, or name another "
                     f"place with --set datasets.{name}.path=FOLDER (now {base}) or --set data.path=FOLDER"
                 )
-            files.append(file)
+            if file is not None:
+                files.append(file)
     return files
 
 

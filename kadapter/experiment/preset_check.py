@@ -73,7 +73,7 @@ def _check_sizes(sizes: Mapping[str, Any], where: str) -> None:
     """Sizes that go together, as far as the preset gives them; the backbone gives the rest."""
     stand_in = {"hidden_size": 1} | ({} if "heads" in sizes else {"heads": 1})
     try:
-        AdapterConfig.from_dict(stand_in | sizes)
+        AdapterConfig.from_dict(stand_in | dict(sizes))
     except KAdapterError as error:
         raise KAdapterError(f"{where}: {error}") from None
 

@@ -49,15 +49,20 @@ class Cut(Values):
     seed: Annotated[Seed, value("of the shuffle")] = 0
 
 
+def left_out(default: Any = None) -> Any:
+    """A value that need not be given; where it is, null is none."""
+    return Field(default=default)
+
+
 class Dataset(Values):
     """An entry of `datasets`: files in one format."""
 
     format: Annotated[str, OneOf("format", catalog.FORMATS), value("how they are read (kadapter.catalog.FORMATS)")]
     path: Annotated[str, value("their folder, relative to the data folder or absolute")] = ""
-    train: Annotated[Files, value("a file or a list of files, relative to that folder")] = Field(default=None)
-    dev: Annotated[Files, value("as train")] = Field(default=None)
-    test: Annotated[Files, value("as train")] = Field(default=None)
-    split: Annotated[Cut, value("instead: files to be cut into splits")] = Field(default=None)
+    train: Annotated[Files, value("a file or a list of files, relative to that folder")] = left_out(None)
+    dev: Annotated[Files, value("as train")] = left_out(None)
+    test: Annotated[Files, value("as train")] = left_out(None)
+    split: Annotated[Cut, value("instead: files to be cut into splits")] = left_out(None)
     deduplicate: Annotated[bool, value("drop from train what occurs twice, or in dev or test")] = False
     optional: Annotated[bool, value("where its files are missing, the tasks on it are left out")] = False
     labels: Annotated[
@@ -70,8 +75,8 @@ class Dataset(Values):
 class Data(Values):
     """`data`: the embedded corpus or a folder; without either the folder that KADAPTER_DATA names."""
 
-    world: Annotated[dict[str, Any], value("the embedded corpus, as {seed: 0, entities: 1000}")] = Field(default=None)
-    path: Annotated[str, value("a folder of files")] = Field(default=None)
+    world: Annotated[dict[str, Any], value("the embedded corpus, as {seed: 0, entities: 1000}")] = left_out(None)
+    path: Annotated[str, value("a folder of files")] = left_out(None)
 
 
 class Knowledge(Values):
@@ -113,15 +118,15 @@ class Task(Values):
 class Multitask(Values):
     """`multitask`: the backbone itself trained on knowledge (Figure 1a), for the row of this name."""
 
-    knowledge: Annotated[list[str], value("names of entries of knowledge", least=1)] = Field(default=None)
-    training: Annotated[Training, value("settings, as listed below")] = Field(default=None)
+    knowledge: Annotated[list[str], value("names of entries of knowledge", least=1)] = left_out(None)
+    training: Annotated[Training, value("settings, as listed below")] = left_out(None)
 
 
 class Brief(Values):
     """`brief`: the part that is run when nobody asks for more; `--set tasks=all` runs everything."""
 
-    tasks: Annotated[list[str], value("names of entries of tasks", least=1)] = Field(default=None)
-    models: Annotated[list[Model], value("rows", least=1)] = Field(default=None)
+    tasks: Annotated[list[str], value("names of entries of tasks", least=1)] = left_out(None)
+    models: Annotated[list[Model], value("rows", least=1)] = left_out(None)
 
 
 class Preset(Values):
@@ -132,7 +137,7 @@ class Preset(Values):
     citation: Annotated[str, value("of what is reproduced")] = ""
     backbone: Annotated[str, value("minilm, smollm2, a folder, or a Hub id", least=1)]
     fusion: Fusion = "concat"
-    data: Annotated[Data, value("where the data is")] = Field(default={})
+    data: Annotated[Data, value("where the data is")] = left_out({})
     overlap: Annotated[
         str,
         OneOf("overlap", OVERLAP),
@@ -143,8 +148,8 @@ class Preset(Values):
     ] = "remove"
     datasets: Annotated[dict[str, Dataset], value("name: files in one format")]
     knowledge: Annotated[dict[str, Knowledge], value("name: an adapter to pre-train")] = {}
-    multitask: Annotated[Multitask, value("the row multitask")] = Field(default={})
+    multitask: Annotated[Multitask, value("the row multitask")] = left_out({})
     tasks: Annotated[dict[str, Task], value("name: a downstream task", least=1)]
     models: Annotated[list[Model], value("rows of the tables", least=1)] = ["backbone"]
     seeds: Seeds = [0]
-    brief: Annotated[Brief, value("what is run when nobody asks for more")] = Field(default={})
+    brief: Annotated[Brief, value("what is run when nobody asks for more")] = left_out({})

@@ -162,7 +162,9 @@ class ForkedProvisioner(LocalProvisioner):
         kernel, _Kernel.waiting = _Kernel.waiting, None
         if kernel is None:
             return await super().launch_kernel(cmd, **kwargs)
-        kernel.launch(self.parent.connection_file, str(kwargs.get("cwd") or os.getcwd()))
-        self.process, self.pid, self.pgid = kernel, kernel.pid, kernel.pid
+        manager: Any = self.parent
+        kernel.launch(manager.connection_file, str(kwargs.get("cwd") or os.getcwd()))
+        started: Any = kernel  # behaves as a Popen
+        self.process, self.pid, self.pgid = started, kernel.pid, kernel.pid
         self.cwd = kwargs.get("cwd")
         return self.connection_info

@@ -150,6 +150,7 @@ class Pretraining(_Stage):
             f"{split}_scores": scores | {primary: interval(predictions.counts[None], predictions.metric)},
         }
         weights = {f"fusion.{k}": v for k, v in self.model.fusion.state_dict().items()}
+        assert self.model.head is not None  # a task gives one
         weights |= {f"head.{k}": v for k, v in self.model.head.state_dict().items()}
         self.adapter.pretraining_head = PretrainingHead(self.task.name, self.task.options(), self.fusion, weights)
         save_adapter(self.adapter, run.path("adapter"), self.backbone)
@@ -291,10 +292,11 @@ class Finetuning(_Stage):
         parts.to_parquet(run.path(slices.FILE))
         spec = {"name": self.task.name, "options": self.task.options()}
         run.path("task.json").write_text(json.dumps(spec) + "\n", encoding="utf-8")
+        assert self.first is not None  # `run` came before
         self.first.save_pretrained(run.path("model"))
         return run.finish(
             metrics={metric.primary: rows["score"].mean(), "std": rows["score"].std(ddof=1) if len(rows) > 1 else 0.0},
-            rows=rows.to_dict("records"),
+            rows=[{str(k): v for k, v in row.items()} for row in rows.to_dict("records")],
             task=self.task_name,
             dataset=self.dataset,
             regime=self.regime,

@@ -93,8 +93,9 @@ def model_of_adapter(
             f"{folder} keeps no pre-training head: plug it into a model instead, or import it again with --heads"
         )
     if backbone is None:
-        backbone = Backbone(adapter.made_for["name"], adapter.made_for["revision"])
-        adapter_folder.check_backbone(Path(folder), adapter.made_for["fingerprint"], backbone, force)
+        made_for = adapter.made_for or {}  # a loaded adapter knows
+        backbone = Backbone(made_for["name"], made_for["revision"])
+        adapter_folder.check_backbone(Path(folder), made_for["fingerprint"], backbone, force)
     name = adapter.provenance.get("name") or adapter.provenance.get("knowledge") or head.task
     model = KnowledgeModel(backbone, head.fusion, {name: adapter}, catalog.task(head.task, **head.options))
     for part in ("fusion", "head"):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -127,7 +128,7 @@ def _read_head(
     if task == "dependency":
         if labels is not None:
             raise KAdapterError(f"{path} keeps a dependency head, which has positions and no labels")
-        options = {"max_length": outputs}
+        options: dict[str, Any] = {"max_length": outputs}
     else:
         labels = [str(i) for i in range(outputs)] if labels is None else list(labels)
         if len(labels) != outputs:
@@ -159,11 +160,13 @@ def made_for(name: str, config: AdapterConfig) -> dict:
     its configuration can be read, sizes are checked against that. Raises KAdapterError for a plug layer out of range or
     another width.
     """
+    backbone: Backbone | None = None
     try:
-        backbone: Backbone | None = Backbone(name)
-        hidden, depth = backbone.hidden_size, backbone.depth
+        loaded = backbone = Backbone(name)
     except KAdapterError:
-        backbone, (hidden, depth) = None, configured(name)
+        hidden, depth = configured(name)
+    else:
+        hidden, depth = loaded.hidden_size, loaded.depth
     if depth is not None:
         check_state_indices(config.plug_layers, depth, name)
     if hidden not in (None, config.hidden_size):

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -102,7 +103,8 @@ class Backbone(nn.Module):
         config = AutoConfig.from_pretrained(resolve(name), revision=revision)
         if type(config) not in MODEL_MAPPING:  # from_pretrained says what is wrong with it
             return {}
-        accepted = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
+        model: Any = MODEL_MAPPING[type(config)]
+        accepted = inspect.signature(model).parameters
         return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
 
     @property

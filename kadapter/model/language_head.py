@@ -4,6 +4,8 @@ Either the backbone's own, masked (BERT, RoBERTa, ...) or causal (GPT-2, Llama, 
 K-Adapter authors trained one for LAMA (Section 4.4).
 """
 
+from typing import Any, cast
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import (
@@ -81,15 +83,16 @@ class _Given(nn.Module):
 class _Decoder(nn.Module):
     """The last linear layer of a language head, of which some columns can be asked for."""
 
-    def __init__(self, linear: nn.Linear, embeddings: nn.Module | None) -> None:
+    def __init__(self, linear: nn.Linear, embeddings: Any) -> None:
         super().__init__()
-        self.bias, self.columns = linear.bias, None
+        self.bias = linear.bias
+        self.columns: Tensor | None = None
         self._tied = (embeddings,)  # not registered: the weights are the backbone's, and move with it
         if embeddings is None:
             self.own = linear.weight
 
     @property
-    def weight(self) -> Tensor:
+    def weight(self) -> Any:
         return self.own if self._tied[0] is None else self._tied[0].weight
 
     def forward(self, x: Float[Tensor, "asked 1 inner"]) -> Float[Tensor, "asked 1 candidates"]:
@@ -129,14 +132,16 @@ def own_language_head(backbone: Backbone) -> LanguageHead:
     Raises KAdapterError where its files hold none.
     """
     if not backbone.language:
-        head = LanguageHead(_with_head(backbone), backbone)
-        backbone.language.append(head.to(next(backbone.parameters()).device))
-    return backbone.language[0]
+        made = LanguageHead(_with_head(backbone), backbone)
+        backbone.language.append(made.to(next(backbone.parameters()).device))
+    head = backbone.language[0]
+    assert isinstance(head, LanguageHead)
+    return head
 
 
 def _with_head(backbone: Backbone) -> PreTrainedModel:
     kind = language_kind(backbone)
-    loader = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM}.get(kind)
+    loader = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM}.get(kind or "")
     missing = [f"{type(backbone.config).__name__} has neither a masked nor a causal one"]
     if loader is not None:
         try:
@@ -163,17 +168,17 @@ def build_head(task: Task, backbone: Backbone, width: int) -> nn.Module:
     """
     if not task.speaks:
         return task.head(width, backbone.hidden_size)
-    kind = language_kind(backbone)
-    if task.reading != kind:
+    kind, speaking = language_kind(backbone), cast(Any, task)  # a ClozeTask, or what reads and speaks as one
+    if speaking.reading != kind:
         raise KAdapterError(
-            f"task {task.name} reads {task.reading}, but backbone '{backbone.name}' is "
+            f"task {task.name} reads {speaking.reading}, but backbone '{backbone.name}' is "
             f"{f'a {kind} model: set reading={kind!r}' if kind else 'no language model'}"
         )
-    if task.language_head == "new":
-        return task.head(width, backbone.hidden_size, NewLanguageHead(width, backbone.config.vocab_size))
+    if speaking.language_head == "new":
+        return speaking.head(width, backbone.hidden_size, NewLanguageHead(width, backbone.config.vocab_size))
     if width != backbone.hidden_size:
         raise KAdapterError(
             f"the language head of '{backbone.name}' reads vectors of width {backbone.hidden_size}, and the fusion "
             f"gives {width}: expected fusion='residual'"
         )
-    return task.head(width, backbone.hidden_size, own_language_head(backbone))
+    return speaking.head(width, backbone.hidden_size, own_language_head(backbone))

@@ -149,7 +149,7 @@ def _write(source: Path, folder: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
         model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
         # The weights are float32 now; both marks of a quantised model make save_pretrained refuse.
-        model.hf_quantizer = None
+        vars(model)["hf_quantizer"] = None
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
         model.save_pretrained(folder)

@@ -7,7 +7,7 @@ from html import escape
 import plotly.graph_objects as go
 from torch import nn
 
-from kadapter.model.adapter import KnowledgeAdapter
+from kadapter.model.adapter import AdapterLayer, KnowledgeAdapter
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.report.look import GRID, INK, colour, styled
 
@@ -108,10 +108,11 @@ def adapter_layer(adapter: KnowledgeAdapter, layer: int = 1) -> go.Figure:
         layer: which of the adapter's layers; from the second on a layer also reads the output of the one before.
     """
     config, module = adapter.config, adapter.layers[layer]
+    assert isinstance(module, AdapterLayer)
     first = layer == 0
     read = f"h{config.plug_layers[layer]}" + ("" if first else f" and the output of layer {layer - 1}")
     joined = "concatenated" if module.concat else "added up"
-    rows = [(f"input: {read}" + ("" if first else f", {joined}"), None)]
+    rows: list[tuple[str, nn.Module | None]] = [(f"input: {read}" + ("" if first else f", {joined}"), None)]
     rows += [(f"down-projection {module.down.in_features} → {config.width}", module.down)]
     shape = f"{config.heads} heads, inner {config.inner}, {config.activation}"
     rows += [(f"transformer layer {i}: {shape}", each) for i, each in enumerate(module.transformer, 1)]

@@ -125,7 +125,7 @@ def _gains(group: pd.DataFrame) -> str:
             for label, difference, n in zip(rows["label"], rows["difference"], rows["n"], strict=True)
         )
         if named:
-            text += f"<p>{title} by {escape(model)}, in points (test examples): {named}.</p>"
+            text += f"<p>{title} by {escape(str(model))}, in points (test examples): {named}.</p>"
     return text
 
 

@@ -78,8 +78,8 @@ def _changed(run: RunScores, other: RunScores) -> Changed | None:
 
     def example(i: int, changed: np.ndarray) -> Example:
         seed = int(changed[:, i].argmax())
-        named = (_names(which, ours.labels) for which in (ours.references[i], b[seed, i], a[seed, i]))
-        return Example(texts[i], *named, seeds=int(changed[:, i].sum()))
+        true, before, after = (_names(which, ours.labels) for which in (ours.references[i], b[seed, i], a[seed, i]))
+        return Example(texts[i], true, before, after, seeds=int(changed[:, i].sum()))
 
     shown = {}
     for kind, changed in kinds.items():

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
-from kadapter.report.figures import INK, styled
+from kadapter.report.look import INK, styled
 
 LABELS = 16  # that have a colour and a symbol of their own; rarer ones are grey together
 REST = "(others)"

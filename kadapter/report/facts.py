@@ -133,7 +133,7 @@ def html6(table: pd.DataFrame) -> str:
 def latex6(table: pd.DataFrame) -> str:
     """`table6` as a LaTeX table (booktabs), the right word bold."""
     lines = [
-        " & ".join([tex(text), tex(answer), tex(model), _words(own, r"\textbf{{{}}}", tex)])
+        " & ".join([tex(str(text)), tex(str(answer)), tex(str(model)), _words(own, r"\textbf{{{}}}", tex)])
         for (text, answer, model), own in table.groupby(["text", "answer", "model"], sort=False)
     ]
     return _booktabs("llll", "question & answer & model & most probable words", lines, "the right word is bold")

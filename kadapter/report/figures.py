@@ -146,7 +146,7 @@ def _parts(frame: pd.DataFrame) -> list[str]:
     return parts["part"].tolist()
 
 
-def training(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
+def training(histories: Mapping[str, Sequence[Mapping[Any, Any]]]) -> go.Figure:
     """Training curves by epoch: on the left the loss (dotted: on dev), on the right the dev score.
 
     Args:

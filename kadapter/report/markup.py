@@ -18,7 +18,7 @@ def sure(text: str) -> Marked:
     return Marked(f'<span class="sure">{escape(text)}</span>')
 
 
-def table(columns: Sequence[Column], lines: Iterable[Mapping[str, Any]], grouped: Sequence[str] = ()) -> str:
+def table(columns: Sequence[Column], lines: Iterable[Mapping[Any, Any]], grouped: Sequence[str] = ()) -> str:
     """A table; the cells of the columns `grouped` are left empty where they repeat the line above."""
     body, above = [], None
     for line in lines:

@@ -59,7 +59,7 @@ def page(
     beside_published: pd.DataFrame,
     published_rows: pd.DataFrame,
     found: Sequence[Result],
-    graph: Mapping[str, Any],
+    graph: Mapping[Any, Any],
     notebooks: Mapping[str, str],
 ) -> str:
     """The whole page of a preset.
@@ -134,7 +134,7 @@ def _headline(comparisons: pd.DataFrame, table: pd.DataFrame) -> str:
         if "none" in by_model:
             lines.append(f"without knowledge {percent(by_model['none']['difference'], '+')} points")
         cards.append(
-            f'<div class="card"><span>{escape(task)} · {escape(regime)}</span>'
+            f'<div class="card"><span>{escape(str(task))} · {escape(str(regime))}</span>'
             f"<b>{percent(row['difference'], '+')} points</b>"
             + "".join(f"<span>{escape(line)}</span>" for line in lines)
             + "</div>"

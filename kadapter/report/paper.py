@@ -2,6 +2,7 @@
 tested, its tables for the tasks of the preset, and the others to be opened."""
 
 from html import escape
+from typing import Any
 
 import pandas as pd
 
@@ -40,7 +41,9 @@ def section(beside: pd.DataFrame, rows: pd.DataFrame) -> str:
             "are what this preset ran, whose backbone, split and sizes are under Runs.</p>"
             + markup.table(columns, lines, ("table", "dataset", "regime", "metric"))
         )
-    for (task, dataset, comparable), own in rows.groupby(["task", "dataset", "comparable"], sort=False):
+    keys: Any  # task, dataset, and whether it is comparable
+    for keys, own in rows.groupby(["task", "dataset", "comparable"], sort=False):
+        task, dataset, comparable = keys
         text += f"<p>{escape(published.relation(task, dataset, comparable))}</p>" + _published(dataset, own, " open")
     others = [name for name in published.datasets() if name not in set(rows["dataset"])]
     if rows.empty:

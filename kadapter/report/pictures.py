@@ -45,11 +45,15 @@ def confusion_difference(cases: Cases, model: str, against: str, labels: int = 1
     often = pd.Series([t for true in cases.frame["true"] for t in true]).value_counts()
     shown = sorted(often.index[:labels])
     places = [cases.labels.index(label) for label in shown]
-    cells = difference[np.ix_(places, places)]
+    at = np.array(places)
+    cells = difference[np.ix_(at, at)]
     names = list(shown)
     if len(places) < len(cases.labels):
         rest = np.setdiff1d(np.arange(len(cases.labels)), places)
-        cells, names = np.hstack([cells, difference[np.ix_(places, rest)].sum(axis=1, keepdims=True)]), [*shown, OTHERS]
+        cells, names = (
+            np.hstack([cells, difference[np.ix_(at, rest)].sum(axis=1, keepdims=True)]),
+            [*shown, OTHERS],
+        )
     figure = go.Figure(
         go.Heatmap(
             z=cells.tolist(),

@@ -1,6 +1,6 @@
 """How scores look as text: numbers in percent, the order of model rows, the tables for a terminal and for LaTeX."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def percent(fraction: float, sign: str = "") -> str:
     return "–" if np.isnan(fraction) else f"{100 * fraction:{sign}.1f}".replace("-0.0", "0.0")
 
 
-def span(row: dict[str, Any], low: str = "ci_low", high: str = "ci_high", sign: str = "") -> str:
+def span(row: Mapping[Any, Any], low: str = "ci_low", high: str = "ci_high", sign: str = "") -> str:
     """An interval in percent: `[61.2, 65.0]`."""
     return f"[{percent(row[low], sign)}, {percent(row[high], sign)}]"
 
@@ -53,7 +53,7 @@ def pretty(frame: pd.DataFrame, title: str = "") -> Table:
     for column in ("score", "± seeds", "95% interval", "against backbone"):
         shown.add_column(column, justify="right", no_wrap=True)
     for (task, regime, metric), group in frame.groupby(["task", "regime", "metric"], sort=False):
-        shown.add_row(Text(f"{task} · {regime}", "bold"), Text(metric, "bold"))
+        shown.add_row(Text(f"{task} · {regime}", "bold"), Text(str(metric), "bold"))
         for row in group.to_dict("records"):
             name = Text(f"  {row['model']}")
             shown.add_row(name, percent(row["mean"]), percent(row["std"]), span(row), _against(row))
@@ -108,7 +108,7 @@ def latex(frame: pd.DataFrame) -> str:
     )
 
 
-def _against(row: dict[str, Any]) -> str:
+def _against(row: Mapping[Any, Any]) -> str:
     if np.isnan(row["difference"]):
         return "–"
     star = "*" if row["p_holm"] < SIGNIFICANT else " "

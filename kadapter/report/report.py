@@ -220,7 +220,7 @@ def _seed_scores(found: Iterable[RunScores]) -> pd.DataFrame:
 
 
 def _beside_published(found: Iterable[RunScores]) -> pd.DataFrame:
-    lines = []
+    lines: list[dict[str, Any]] = []
     for run in found:
         name = published.name_of(run.dataset, run.task)
         if name is not None:

@@ -48,12 +48,16 @@ class Task(ABC):
     batch_tokens: int = 8192
     speaks: bool = False
     pads: dict[str, int] = {}
-    rule: str = ""
     aside: tuple[str, ...] = ()
 
     def __init__(self, labels: Sequence[str] = (), max_length: MaxLength = 64) -> None:
         self.labels, self.max_length = list(labels), max_length
         self.index = {label: i for i, label in enumerate(self.labels)}
+
+    @property
+    def rule(self) -> str:
+        """How logits become an answer, in a sentence for people; "" where there are no labels."""
+        return ""
 
     def options(self) -> dict:
         """The keyword arguments that build this task again."""

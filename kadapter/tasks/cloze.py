@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -197,7 +197,8 @@ class ClozeHead(nn.Module):
         self.answers: Tensor | None = None  # the tokens of all answers of training, where the loss is sampled
 
     @property
-    def language(self) -> nn.Module:
+    def language(self) -> Any:
+        """The language head: the backbone's own, or a new one."""
         return self._own[0] if self._own else self.trained
 
     def _apply(self, fn, recurse: bool = True):
@@ -229,6 +230,7 @@ class ClozeHead(nn.Module):
         all others], the last as one, whose share is taken not to move."""
         drawn = torch.randint(self.language.vocabulary, (self.sampled,), device=now.device)
         labels = batch["labels"][asked]
+        assert self.answers is not None  # set where the loss is sampled
         columns = torch.cat([self.answers, drawn, labels[labels != IGNORE]]).unique()
         known = batch["known_ids"].view(*asked.shape, -1)[asked]  # (asked, known)
         again = torch.isin(known, columns)

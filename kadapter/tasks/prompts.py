@@ -110,7 +110,7 @@ class Prompts:
     def _sequence(self, prompt: Prompt, pieces: list[int]) -> tuple[list[int], list[int]]:
         """Tokens, and the positions at which an answer of these pieces is scored."""
         ids, at, count = prompt.ids, prompt.mask, len(pieces)
-        if not self.masked:
+        if at is None:
             ids = (ids + pieces[:-1])[-self.max_length :]
             return ids, list(range(len(ids) - count, len(ids)))
         ids = ids[:at] + [self.tokenizer.mask_token_id] * count + ids[at + 1 :]
@@ -122,7 +122,7 @@ class Prompts:
         special = self._special(ids)
         body = [i for i, s in enumerate(special) if not s or at <= i < at + count]
         inside = [body.index(at), body.index(at) + count]
-        chosen = crop(len(body), [tuple(inside)], self.max_length - (len(ids) - len(body)))
+        chosen = crop(len(body), [(inside[0], inside[1])], self.max_length - (len(ids) - len(body)))
         kept = {body[i] for i in chosen}
         return [i for i in range(len(ids)) if i in kept or (special[i] and not at <= i < at + count)]
 
@@ -166,7 +166,7 @@ def answer_pieces(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) ->
         )
     # a space that is a token of its own belongs to the text before
     return [
-        bare if spaced and not tokenizer.decode(spaced[:1]).strip() and len(spaced) > len(bare) else spaced
+        bare if spaced and not str(tokenizer.decode(spaced[:1])).strip() and len(spaced) > len(bare) else spaced
         for spaced, bare in zip(*found, strict=True)
     ]
 
@@ -179,9 +179,9 @@ def word_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> dict[s
     found = {}
     for word, ids in zip(words, answer_pieces(tokenizer, words), strict=True):
         if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
-            said = tokenizer.decode(ids).strip()
+            said = str(tokenizer.decode(ids)).strip()
             if said != word and (normalizer is None or said != normalizer.normalize_str(word).strip()):
                 continue
-            if tokenizer.decode([*before, *ids], clean_up_tokenization_spaces=False).endswith(f" {said}"):
+            if str(tokenizer.decode([*before, *ids], clean_up_tokenization_spaces=False)).endswith(f" {said}"):
                 found[word] = ids[0]
     return found

@@ -139,8 +139,8 @@ class SpanTask(Task):
         longest = min(self.max_answer_tokens, start.shape[1])
         later = nn.functional.pad(end, (0, longest - 1), value=NOWHERE).unfold(1, longest, 1)
         scores = (start[..., None] + later).flatten(1)  # (sequences, tokens * longest): first token, tokens after it
-        best, at = scores.topk(min(self.candidates, scores.shape[1]), dim=1)
-        best = best.cpu().numpy().astype(np.float64)
+        highest, at = scores.topk(min(self.candidates, scores.shape[1]), dim=1)
+        best = highest.cpu().numpy().astype(np.float64)
         first, more = np.divmod(at.cpu().numpy(), longest)
         first = first - batch["inside"][:, :1].cpu().numpy()
         whole = (over_groups(start, batch["group"]) + over_groups(end, batch["group"])).cpu().numpy()

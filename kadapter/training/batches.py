@@ -126,7 +126,7 @@ class Encoded:
 
     def batches(self, batch_size: int, seed: int, tokens: int = 0) -> "LengthBatches | TurnBatches":
         """The order in which training takes these examples: `batch_size`, or padded `tokens`, at a time."""
-        if self.apart and 0 < (beside := self.columns[self.apart] > 0).sum() < len(self):
+        if self.apart and 0 < (beside := np.asarray(self.columns[self.apart]) > 0).sum() < len(self):
             return TurnBatches(self.lengths, beside, batch_size, seed, tokens)
         return LengthBatches(self.lengths, batch_size, seed, tokens=tokens)
 
@@ -242,7 +242,8 @@ class TurnBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         own, apart = self.parts
-        turn, beside = own.epoch * len(own), []  # batches that stand apart go on where the former epoch ended
+        turn = own.epoch * len(own)  # batches that stand apart go on where the former epoch ended
+        beside: list[list[int]] = []
         for chosen in own:
             if not beside or turn % len(apart) == 0:
                 apart.set_epoch(turn // len(apart))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 import torch
 from torch import nn
@@ -73,7 +73,7 @@ def attach_store(
 How = ParamSpec("How")
 
 
-def _of_one(together: Callable[Concatenate[Mapping[str, nn.Module], How], dict[str, Fit]]):
+def _of_one(together: Callable[Concatenate[Mapping[str, Any], How], dict[str, Fit]]):
     """`fit` made of `fit_together`: one model for several, and otherwise the same arguments, said once."""
 
     def fit(model: nn.Module, *more: How.args, **named: How.kwargs) -> Fit:
@@ -82,8 +82,9 @@ def _of_one(together: Callable[Concatenate[Mapping[str, nn.Module], How], dict[s
     fit.__qualname__ = "fit"
     first, *others = inspect.signature(together).parameters.values()
     model = first.replace(name="model", annotation=nn.Module)
-    fit.__signature__ = inspect.Signature([model, *others], return_annotation=Fit)
-    arguments = inspect.getdoc(together).partition("    train:")[2].partition("\n\nRaises")[0]
+    signature = inspect.Signature([model, *others], return_annotation=Fit)
+    vars(fit)["__signature__"] = signature
+    arguments = (inspect.getdoc(together) or "").partition("    train:")[2].partition("\n\nRaises")[0]
     fit.__doc__ = f"""Train the parts of a model that `settings.regime` names, in place.
 
 Args:
@@ -96,8 +97,8 @@ Raises KAdapterError if the model has no head, and when the fit diverges (see `f
 
 
 def fit_together(
-    models: Mapping[str, nn.Module],
-    train: object,
+    models: Mapping[str, Any],
+    train: Any,
     dev: Encoded | None,
     settings: Settings,
     out: str | Path,
@@ -144,7 +145,7 @@ def fit_together(
     for model in models.values():
         model.to(device)
     train, dev = (None if e is None else _attach(models, e, settings, bf16, cache) for e in (train, dev))
-    if settings.regime in FROZEN and getattr(next(iter(models.values())).task, "sampled", 0):
+    if settings.regime in FROZEN and getattr(next(iter(models.values())).task, "sampled", False):
         train = recall(list(models.values()), train)
     for model in models.values():
         model.train_only(settings.regime)
@@ -228,9 +229,7 @@ def _arguments(
     )
 
 
-def _attach(
-    models: Mapping[str, nn.Module], encoded: object, settings: Settings, bf16: bool, root: Path | None
-) -> object:
+def _attach(models: Mapping[str, Any], encoded: Any, settings: Settings, bf16: bool, root: Path | None) -> Any:
     """`attach_store` for several models: the states that any of them reads."""
     first = next(iter(models.values()))
     if encoded.states is not None or settings.regime not in FROZEN:
@@ -246,7 +245,7 @@ def _same(one: nn.ModuleDict, other: nn.ModuleDict) -> bool:
     return list(one) == list(other) and all(one[name] is other[name] for name in one)
 
 
-def _own(model: nn.Module, dev: Encoded, together: ModelGroup) -> Encoded:
+def _own(model: Any, dev: Encoded, together: ModelGroup) -> Encoded:
     """The dev examples with the stored states that one of several models reads."""
     if dev.states is None or dev.states.kind != "states" or model.state_indices == together.state_indices:
         return dev

@@ -4,6 +4,7 @@ speaks (perplexity). With every adapter unplugged (`model.only()`) the backbone 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,8 @@ def token_log_probabilities(
     prompts = Prompts(tokenizer, task.reading, _longest(model))
     read = [prompts.asked(p, [""], -1)[0] for p in prompts.read(asked, asked)]
     columns = None if ids is None else torch.as_tensor(list(ids), device=next(model.parameters()).device)
-    out = np.empty((len(asked), model.head.language.vocabulary if ids is None else len(ids)), dtype=np.float32)
+    head: Any = model.head
+    out = np.empty((len(asked), head.language.vocabulary if ids is None else len(ids)), dtype=np.float32)
     encoded = _encoded([one.ids for one in read], [one.asked for one in read], None, tokenizer)
     for chosen, _, result in answered(model, encoded, batch_tokens, bf16, progress):
         log = result.logits.float().log_softmax(-1)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from kadapter.machine import threads
-from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
+from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.scoring.metric import Metric
 from kadapter.training.batches import Encoded
 from kadapter.training.features import token_batches
@@ -57,7 +58,7 @@ def predict(
         batch_tokens: padded tokens in one batch, at most the task's; does not change the result.
         bf16: compute in bfloat16 where autocast does.
     """
-    task = model.task
+    task = model.require_task()
     outputs: list = [None] * len(encoded)
     loss = 0.0
     for chosen, batch, result in answered(model, encoded, min(batch_tokens, task.batch_tokens), bf16, progress):
@@ -71,7 +72,7 @@ def predict(
 
 def answered(
     model: KnowledgeModel, encoded: Encoded, batch_tokens: int, bf16: bool = False, progress: bool = False
-) -> Iterator[tuple[np.ndarray, dict[str, Tensor], KnowledgeOutput]]:
+) -> Iterator[tuple[np.ndarray, dict[str, Tensor], Any]]:
     """Per batch of examples of like length their indices, the batch, and what the model says of it, in eval mode; the
     model's mode is restored."""
     threads.use()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class Fit:
     """What training left: the Trainer's log, the dev scores of the kept epoch, and that epoch."""
 
     history: list[dict] = field(default_factory=list)
-    best: dict[str, float] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
     best_epoch: float | None = None
     seconds: float = 0.0
 
@@ -48,14 +49,14 @@ class ModelGroup(nn.Module):
 
     accepts_loss_kwargs = False  # losses are means over a batch; Trainer divides them by the accumulated batches
 
-    def __init__(self, members: Mapping[str, nn.Module]) -> None:
+    def __init__(self, members: Mapping[str, Any]) -> None:
         super().__init__()
         if len(members) > 1 and len({id(m.backbone) for m in members.values()}) > 1:
             raise KAdapterError(
                 f"models {', '.join(members)} stand on different backbones: give all of them the same Backbone object, "
                 "or fit them one by one"
             )
-        self.members = nn.ModuleDict(members)
+        self.members: Any = nn.ModuleDict(members)  # KnowledgeModels, or what behaves as one
         self.losses = {name: torch.zeros(()) for name in members}  # summed since the last log
         self.batches = 0
         super().train()
@@ -82,7 +83,7 @@ class ModelGroup(nn.Module):
             for p in self.trained(name):
                 p.grad = None
 
-    def forward(self, **batch: object) -> KnowledgeOutput:
+    def forward(self, **batch: Any) -> KnowledgeOutput:
         """The sum of the models' losses on a batch."""
         models = dict(self.members.items())
         indices = None
@@ -150,8 +151,9 @@ class BatchTrainer(Trainer):
             self.add_callback(NotebookProgressCallback)
 
     def get_train_dataloader(self) -> DataLoader:
-        loader = DataLoader(
-            self.train_dataset,
+        examples: Any = self.train_dataset
+        loader: DataLoader = DataLoader(
+            examples,
             batch_sampler=self.order,
             collate_fn=lambda batch: batch,
             pin_memory=self.args.device.type == "cuda",
@@ -163,7 +165,7 @@ class BatchTrainer(Trainer):
         return self.norms.get(next(iter(self.fits)))
 
     def evaluate(self, *args, metric_key_prefix: str = "eval", **kwargs) -> dict[str, float]:
-        shown = {}
+        shown: dict[str, float] = {}
         self.check_weights()
         for name, dev in self.dev.items():
             predictions = predict(self.together.members[name], dev, bf16=self.bf16)
@@ -262,7 +264,7 @@ class _Hooks(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
         if any(key.startswith("eval_") for key in logs):
             return  # written by `evaluate`, to each model's own
-        own = [{}] * len(self.trainer.fits)
+        own: list[dict[str, float]] = [{}] * len(self.trainer.fits)
         if "loss" in logs:
             losses = self.trainer.together.mean_losses()
             for name in self.trainer.fits:
@@ -280,6 +282,7 @@ def optimizer(model: ModelGroup, learning_rate: float, head_rate: float, weight_
         for module in model.modules()
         if isinstance(module, KnowledgeModel)
         for part in (module.fusion, module.head)
+        if part is not None
         for p in part.parameters()
     }
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}

@@ -105,10 +105,10 @@ def of(source: type | Callable, leave_out: tuple[str, ...] = ()) -> type[Values]
     """The values that a dataclass or a function takes, as its annotations say; those without one take anything."""
     if isinstance(source, type) and issubclass(source, Values):
         return source
-    function = source.__init__ if isinstance(source, type) else source
+    function = vars(source).get("__init__", source) if isinstance(source, type) else source
     parameters = list(inspect.signature(function).parameters.values())
     hints = get_type_hints(source if hasattr(source, "__dataclass_fields__") else function, include_extras=True)
-    taken = {
+    taken: Any = {
         p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default)
         for p in parameters
         if p.name != "self" and p.kind is not p.VAR_KEYWORD and p.name not in leave_out
