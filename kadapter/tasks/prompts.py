@@ -110,7 +110,7 @@ class Prompts:
     def _sequence(self, prompt: Prompt, pieces: list[int]) -> tuple[list[int], list[int]]:
         """Tokens, and the positions at which an answer of these pieces is scored."""
         ids, at, count = prompt.ids, prompt.mask, len(pieces)
-        if at is None:
+        if at is None or not self.masked:
             ids = (ids + pieces[:-1])[-self.max_length :]
             return ids, list(range(len(ids) - count, len(ids)))
         ids = ids[:at] + [self.tokenizer.mask_token_id] * count + ids[at + 1 :]
