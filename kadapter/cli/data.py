@@ -10,8 +10,8 @@ import typer
 import typer.core
 
 
-class _Group(typer.core.TyperGroup):
-    """`kadapter data` alone, or with options alone, is `kadapter data list`."""
+class ListByDefault(typer.core.TyperGroup):
+    """A group that alone, or with options alone, is its command `list`, as `kadapter data` and `kadapter presets`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
@@ -19,7 +19,9 @@ class _Group(typer.core.TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(help="List the data that is present (without a command); build T-REx-rc; parse text.", cls=_Group)
+app = typer.Typer(
+    help="List the data that is present (without a command); build T-REx-rc; parse text.", cls=ListByDefault
+)
 
 
 @app.command("list")

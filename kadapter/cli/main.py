@@ -6,27 +6,31 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 import kadapter
-from kadapter.cli import bench, data, demo, probe
-from kadapter.errors import KAdapterError
+from kadapter.cli import bench, data, demo, presets, probe
+from kadapter.errors import KAdapterError, unknown
+
+if TYPE_CHECKING:
+    from kadapter.experiment.pipeline import Pipeline
 
 # Everything else is imported where it is used: `kadapter --help` does not wait for torch.
 
 app = typer.Typer(
     help="Knowledge adapters for frozen language models (K-Adapter, Wang et al. 2021).",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(presets.app, name="presets")
 app.add_typer(bench.bench, name="bench")
 app.add_typer(bench.features, name="features")
 app.command("probe")(probe.probe)
 app.command("demo")(demo.demo)
+FORMATS = ("table", "csv", "md", "latex")
 Preset = Annotated[str, typer.Argument(help="A name that `kadapter presets` lists, or the path of a YAML file.")]
 Root = Annotated[Path, typer.Option(help="The folder of runs.")]
 
@@ -43,6 +47,9 @@ def run(
         typer.Option(help="Notebooks at once.", min=1, show_default="2, or 1 where there is a GPU"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Execute every stage again, finished or not.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell the stages, what is kept, and the time.")
+    ] = False,
 ) -> None:
     """Execute a preset's notebooks; finished ones are kept. Prints one table and the path of the report."""
     from kadapter.experiment.pipeline import Pipeline
@@ -57,6 +64,9 @@ def run(
     started = time.monotonic()
     command = shlex.join(["kadapter", "run", preset, *(word for value in set_ or () for word in ("--set", value))])
     pipeline = Pipeline(loaded, root, jobs=jobs, force=force, tell=typer.echo, command=command)
+    if dry_run:
+        _tell_stages(pipeline)
+        return
     try:
         ended = pipeline.run()
     except KeyboardInterrupt:
@@ -68,35 +78,73 @@ def run(
     typer.echo(f"Report: {ended / 'report.html'}")
 
 
+def _tell_stages(pipeline: "Pipeline") -> None:
+    """Every stage with what would be done, and how long it may take: as long as before, or as stages of its kind."""
+    from kadapter import runs
+
+    forecast = pipeline.forecast
+    for stage in pipeline.stages:
+        if not pipeline.force and runs.key_of(pipeline.base / stage.id) == pipeline.keys[stage.id]:
+            forecast.kept.add(stage.id)
+            typer.echo(f"kept  {stage.id}")
+        else:
+            typer.echo(f"run   {stage.id:40}  about {forecast.weights[stage.id]:.0f} s")
+    minutes = forecast.left({}, pipeline.jobs) / 60
+    todo = len(pipeline.stages) - len(forecast.kept)
+    typer.echo(f"{todo} of {len(pipeline.stages)} stages to run, in about {minutes:.1f} min")
+
+
 @app.command()
 def results(
-    preset: Preset,
+    presets: Annotated[list[str], typer.Argument(metavar="PRESET...", help="Names, or paths of YAML files.")],
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list of rows, nothing else.")] = False,
+    task: Annotated[str | None, typer.Option(help="Rows of this task alone.")] = None,
+    format: Annotated[str, typer.Option(help="table, or csv, md or latex to paste: fractions in csv.")] = "table",
     root: Root = Path("runs"),
 ) -> None:
-    """Show the scores of a preset's finished runs: every model's mean over seeds, with a 95% confidence interval."""
+    """Show the scores of presets' finished runs: every model's mean over seeds, with a 95% confidence interval."""
     from kadapter.experiment.preset import read
 
-    name = read(preset)["name"]
+    names = [read(preset)["name"] for preset in presets]
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
     from kadapter.report import report  # brings pandas; a misspelt preset has been refused by now
 
-    rows = report.rows(root, name)
-    if not rows:
-        raise KAdapterError(f"preset '{name}' has no finished fine-tuning run under {root}: kadapter run {preset}")
+    found: list[dict] = []
+    for preset, name in zip(presets, names, strict=True):
+        rows = report.rows(root, name)
+        if not rows:
+            raise KAdapterError(f"preset '{name}' has no finished fine-tuning run under {root}: kadapter run {preset}")
+        found += [({"preset": name} if len(names) > 1 else {}) | row for row in rows]
+    if task is not None:
+        tasks = {row["task"] for row in found}
+        if task not in tasks:
+            raise unknown("task with a finished run", task, tasks)
+        found = [row for row in found if row["task"] == task]
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        typer.echo(json.dumps(found, indent=1))
+    elif format == "table":
+        _print_table(found)
     else:
-        _print_table(rows)
+        typer.echo(_pasted(found, format), nl=False)
 
 
-@app.command()
-def presets() -> None:
-    """List the presets."""
-    from kadapter.experiment.preset import names, read
+def _pasted(rows: list[dict], format: str) -> str:
+    """Rows as text for another program: CSV with all that is known, Markdown and LaTeX in percent."""
+    import pandas
 
-    width = max(map(len, names()))
-    for name in names():
-        typer.echo(f"{name:{width}}  {read(name)['about']}")
+    frame = pandas.DataFrame(rows)
+    if format == "csv":
+        return frame.to_csv(index=False)
+    shown = {name: frame[name] for name in ("preset", "task", "regime", "model", "metric") if name in frame}
+    shown |= {name: frame[name].map(_percent) for name in ("mean", "std")}
+    shown["95% interval"] = [f"{_percent(r['ci_low'])} .. {_percent(r['ci_high'])}" for r in rows]
+    table = pandas.DataFrame(shown | {"n": frame["n"]})
+    if format == "latex":
+        head = table.rename(columns=lambda name: name.replace("%", r"\%"))
+        return head.replace({"_": r"\_"}, regex=True).style.hide(axis="index").to_latex(hrules=True)
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 @app.command()
@@ -184,15 +232,17 @@ def _print_table(rows: list[dict]) -> None:
     from rich.table import Table
 
     table = Table()
-    for column in ("task", "regime", "model", "metric", "mean", "std", "95% interval", "seeds", "n"):
-        table.add_column(column, justify="left" if column in ("task", "regime", "model", "metric") else "right")
+    text = [name for name in ("preset", "task", "regime", "model", "metric") if name in rows[0]] if rows else []
+    for column in (*text, "mean", "std", "95% interval", "seeds", "n"):
+        table.add_column(column, justify="left" if column in text else "right")
     former = None
     for row in rows:
-        if former not in (None, (row["task"], row["regime"])):
+        group = (row.get("preset"), row["task"], row["regime"])
+        if former not in (None, group):
             table.add_section()
-        former = (row["task"], row["regime"])
+        former = group
         seeds = row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"])
-        names = [row[key] for key in ("task", "regime", "model", "metric")]
+        names = [row[key] for key in text]
         interval = f"{_percent(row['ci_low'])} .. {_percent(row['ci_high'])}"
         table.add_row(*names, _percent(row["mean"]), _percent(row["std"]), interval, str(seeds), f"{row['n']:,}")
     # As wide as the table needs: a pipe or a narrow terminal must not cut numbers.

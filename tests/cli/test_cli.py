@@ -1,7 +1,9 @@
 """The command line: one sentence for a mistake, JSON and nothing else on standard output, a quick start."""
 
+import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from kadapter import runs
 from kadapter.cli import doctor, main
@@ -93,9 +96,11 @@ def test_presets_are_listed(call):
         (["run", "embeded"], "unknown preset 'embeded': did you mean 'embedded'? known: "),
         (["run", "embedded", "--set", "sees=[1]"], "unknown key 'sees': did you mean 'seeds' or 'datasets'? known: "),
         (["run", "embedded", "--set", "models=[G]"], "unknown model 'G': "),
-        (["run", "embedded", "--set", "tasks.typing.task=typin"], "unknown task 'typin': did you mean 'typing'?"),
+        (
+            ["run", "embedded", "--set", "tasks.typing.task=typin"],
+            "tasks.typing.task: unknown task 'typin': did you mean 'typing'?",
+        ),
         (["run", "miniature", "--set", "data.path=/nowhere"], "the data folder of preset 'miniature', /nowhere, is "),
-        (["run", "embedded", "--jobs", "0"], "jobs: found 0; expected 1 or more"),
         (["results", "minature", "--json"], "unknown preset 'minature': did you mean 'miniature'?"),
         (["results", "embedded"], "preset 'embedded' has no finished fine-tuning run under runs: "),
     ],
@@ -135,11 +140,47 @@ def test_results_as_a_table(call, monkeypatch):
     ]
 
 
+def test_results_to_paste_and_of_several_presets(call, monkeypatch):
+    monkeypatch.setattr(report, "rows", lambda root, name: [row | {"task": f"{name}_task"} for row in ROWS])
+    code, out, _ = call("results", "embedded", "notebook", "--task", "embedded_task", "--format", "md")
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 4 and lines[0].startswith("| preset | task | regime | model | metric | mean |")
+    assert lines[2] == "| embedded | embedded_task | frozen | backbone | f1 | 15.0 | 1.0 | 12.0 .. 18.0 | 1234 |"
+    rows = list(csv.DictReader(call("results", "embedded", "notebook", "--format", "csv")[1].splitlines()))
+    assert [(row["preset"], row["model"], row["mean"]) for row in rows] == [
+        ("embedded", "backbone", "0.15"), ("embedded", "F", "0.75"),
+        ("notebook", "backbone", "0.15"), ("notebook", "F", "0.75"),
+    ]  # fmt: skip
+    latex = call("results", "embedded", "--format", "latex")[1]
+    assert r"\toprule" in latex and r"embedded\_task" in latex and r"95\% interval" in latex
+    assert call("results", "embedded", "--format", "cvs")[2].startswith("kadapter: unknown format 'cvs': did you mean")
+    assert "unknown task with a finished run 'x'" in call("results", "embedded", "--task", "x")[2]
+
+
+def test_a_preset_is_shown_and_copied(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = yaml.safe_load(call("presets", "show", "embedded", "--set", "seeds=[7]")[1])
+    assert shown == preset.load("embedded", ["seeds=[7]"])
+    code, out, _ = call("presets", "copy", "embedded")
+    assert (code, out) == (0, "my_embedded.yaml: kadapter run my_embedded.yaml\n")
+    assert preset.load("my_embedded.yaml") == preset.load("embedded") | {"name": "my_embedded"}
+    assert "is there already" in call("presets", "copy", "embedded")[2]
+
+
+def test_a_dry_run_tells_the_stages_and_writes_nothing(call, tmp_path):
+    code, out, _ = call("run", "notebook", "--dry-run", "--root", str(tmp_path), "--jobs", "1")
+    lines = out.splitlines()
+    assert code == 0 and list(tmp_path.iterdir()) == []
+    assert lines[0].split()[:3] == ["run", "data/all", "about"]
+    n = len(lines) - 1
+    assert re.fullmatch(rf"{n} of {n} stages to run, in about [0-9.]+ min", lines[-1])
+
+
 def test_run_ends_with_one_table_and_the_report(call, tmp_path, monkeypatch):
     made = {}
 
     class Fake:
-        def __init__(self, loaded, root, jobs, force, tell):
+        def __init__(self, loaded, root, jobs, force, tell, command):
             made.update(name=loaded["name"], seeds=loaded["seeds"], root=root, jobs=jobs, force=force)
             tell("[1/1] data/all  kept")
             self.stages = ["data/all"]
