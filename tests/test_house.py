@@ -67,6 +67,9 @@ def test_every_wing_has_its_place_in_the_contracts():
     files = {f"kadapter.{path.stem}" for path in home.glob("[a-z]*.py")}
     layers = {name.strip() for layer in LAYERS["layers"] for name in layer.split("|")}
     assert layers == wings | files | {"widgets"}
+    told = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The plan")[1].split("\n## ")[0]
+    for wing in wings:
+        assert f"| `{wing.removeprefix('kadapter.')}/` |" in told
     assert set(CIRCLES["ancestors"]) == wings | {"widgets"}
 
 
