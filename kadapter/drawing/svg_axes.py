@@ -47,7 +47,7 @@ class Axis:
         self.horizontal = name.startswith("x")
         self.domain = layout.get("domain", [0.0, 1.0])
         self.found: list = []
-        self.zero = self.tight = False
+        self.zero, self.tight = layout.get("rangemode") == "tozero", False
         self.start = self.end = self.low = self.high = 0.0
         self.categories: list[str] | None = None
 

@@ -77,7 +77,7 @@ def differences(comparisons: pd.DataFrame) -> go.Figure:
                 trace.marker.symbol += "-open"
             figure.add_trace(trace, **_place(panel))
         figure.update_xaxes(title={"text": "points", "font": {"size": 11}}, **_place(panel))
-    return _one_scale(figure.update_xaxes(zeroline=True, zerolinecolor=ZERO, zerolinewidth=1.5))
+    return _one_scale(figure.update_xaxes(zeroline=True, zerolinecolor=ZERO, zerolinewidth=1.5, rangemode="tozero"))
 
 
 def gains(frame: pd.DataFrame) -> go.Figure:
@@ -267,6 +267,7 @@ def _whisker(model: str, value: float, low: float, high: float, text: str, label
             "symbol": SYMBOLS.get(model, "circle"),
             "size": 11,
         },
+        cliponaxis=False,  # a mark at the border of its panel stays whole
         hovertemplate=f"{escape(label or model)}<br>{text}<extra></extra>",
         showlegend=False,
     )

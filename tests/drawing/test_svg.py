@@ -159,6 +159,12 @@ def test_what_is_written_on_a_heatmap_is_readable_on_any_page(scale):
         assert (high + 0.05) / (low + 0.05) >= 4.5
 
 
+def test_an_axis_reaches_zero_where_it_is_told_to():
+    figure = go.Figure(go.Scatter(x=[40, 80], y=[1, 2], mode="markers"))
+    assert "0" not in texts(svg.draw(figure.to_dict()))
+    assert "0" in texts(svg.draw(figure.update_xaxes(rangemode="tozero").to_dict()))
+
+
 def test_a_bar_is_as_opaque_as_its_marker_says():
     for how in ({"marker": {"opacity": 0.4}}, {"opacity": 0.4}):
         root = ET.fromstring(svg.draw(go.Figure(go.Bar(x=["a"], y=[1], **how)).to_dict()))
