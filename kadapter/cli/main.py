@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import kadapter
-from kadapter.cli import bench, data, demo, presets, probe
+from kadapter.cli import bench, compare, data, demo, presets, probe
 from kadapter.errors import KAdapterError, unknown
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ app.add_typer(bench.bench, name="bench")
 app.add_typer(bench.features, name="features")
 app.command("probe")(probe.probe)
 app.command("demo")(demo.demo)
+app.command("compare")(compare.compare)
 FORMATS = ("table", "csv", "md", "latex")
 Preset = Annotated[str, typer.Argument(help="A name that `kadapter presets` lists, or the path of a YAML file.")]
 Root = Annotated[Path, typer.Option(help="The folder of runs.")]

@@ -44,6 +44,12 @@ def run_scores(root: str | Path, preset: str) -> tuple[RunScores, ...]:
     return tuple(sorted(found, key=lambda run: (run.task, REGIMES.index(run.regime), by_model(run.model))))
 
 
+def of_run(folder: str | Path) -> RunScores:
+    """The scores of one fine-tuning run. Raises KAdapterError if the folder holds none."""
+    path = runs.load(folder).path
+    return _read(path, _stamp(path))
+
+
 def _stamp(folder: Path) -> tuple:
     """Changes with every file of a run."""
     files = [(file.name, file.stat()) for file in folder.iterdir() if file.is_file()]

@@ -167,6 +167,22 @@ def test_a_preset_is_shown_and_copied(call, tmp_path, monkeypatch):
     assert "is there already" in call("presets", "copy", "embedded")[2]
 
 
+def test_two_runs_are_compared(call):
+    """Runs that an earlier version left."""
+    root = Path(__file__).resolve().parents[1] / "former" / "runs" / "tiny" / "finetune"
+    plain, knowing = (str(root / f"typing-frozen-{name}") for name in ("backbone", "F"))
+    code, out, _ = call("compare", knowing, plain)
+    lines = out.splitlines()
+    assert code == 0 and lines[0] == f"A  {knowing}" and "model: 'F' in A, 'backbone' in B" in lines
+    scores = {name: 100 * runs.load(path).metrics["f1"] for name, path in (("A", knowing), ("B", plain))}
+    for name, score in scores.items():
+        assert any(line.startswith(f"{name}  micro F1 {score:.1f}, 95% interval ") for line in lines)
+    assert lines[-1].startswith("A less B: ") and " p = " in lines[-1]
+    same = call("compare", plain, plain)[1].splitlines()
+    assert same[-1].startswith("A less B: +0.0, 95% interval") and not [line for line in same if " in A, " in line]
+    assert call("compare", plain, str(root))[2].startswith(f"kadapter: {root} holds no run")
+
+
 def test_a_dry_run_tells_the_stages_and_writes_nothing(call, tmp_path):
     code, out, _ = call("run", "notebook", "--dry-run", "--root", str(tmp_path), "--jobs", "1")
     lines = out.splitlines()
