@@ -73,7 +73,7 @@ def _case_study(page, widget, save) -> None:
     save("case_study")
     page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
-    widget.get_by_role("button", name="F", exact=True).first.click()
+    widget.get_by_title("the adapter F of the model F").first.click()  # its name holds the icon's character
     save("case_study_dark")
 
 
