@@ -182,7 +182,7 @@ def _run(measure: Callable[[Callable[[str], object]], "Report"], total: int, as_
 @features.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="A JSON list of rows.")] = False) -> None:
     """Show the stores: size, backbone, tokens, when they were last used."""
-    from kadapter.training.features import cache_root, gigabytes, stores
+    from kadapter.training.features import gigabytes, stores, told_cache
 
     rows = stores()
     if as_json:
@@ -202,7 +202,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="A JSON list of r
     console = Console(width=160, highlight=False)
     if rows:
         console.print(table)
-    console.print(f"{len(rows)} stores, {gigabytes(sum(row['bytes'] for row in rows))} in {cache_root()}")
+    console.print(told_cache())
 
 
 @features.command()

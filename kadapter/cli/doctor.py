@@ -40,6 +40,7 @@ def checks() -> Iterator[Check]:
     yield Check("notebooks", count > 0, f"{count} in {notebooks}")
     machine = runs.machine()
     yield Check("machine", True, f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['processor']}")
+    yield _stores()
     yield _data()
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     absent = f"none of {', '.join(BROWSERS)}: the browser tests are skipped"
@@ -113,6 +114,15 @@ def _kernel() -> Check:
     # Jupyter replaces a bare "python" by the interpreter that it runs in.
     mine = command.startswith("python") or Path(command).resolve() == Path(sys.executable).resolve()
     return Check("jupyter kernel", mine, "python3 is this Python" if mine else f"python3 is {command}, not this Python")
+
+
+def _stores() -> Check:
+    try:
+        from kadapter.training.features import told_cache
+
+        return Check("feature stores", True, told_cache())
+    except (ImportError, OSError, KAdapterError) as error:
+        return Check("feature stores", False, str(error))
 
 
 def _data() -> Check:

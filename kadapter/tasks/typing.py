@@ -23,6 +23,8 @@ class TypingTask(Task):
         pooling: `marker` reads the first `@` (the official code); `mean` averages the mention.
         scorer: `multilabel` (OpenEntity: micro P, R, F1) or `figer` (strict accuracy, loose macro and micro F1; the
             arg-max counts too, so every mention gets a type).
+        at_least_one: the label with the highest logit is answered, too, where none is above 0: a head that has had few
+            steps to learn does not count as one that knows nothing.
     """
 
     name, schema = "typing", "typing"
@@ -38,17 +40,20 @@ class TypingTask(Task):
             OneOf("scorer", SCORERS),
             value("`multilabel` (micro F1, OpenEntity) or `figer` (accuracy, loose macro and micro F1, FIGER)"),
         ] = "multilabel",
+        at_least_one: Annotated[
+            bool, value("answer the label with the highest logit, too (`figer` always does)")
+        ] = False,
     ) -> None:
         super().__init__(labels, max_length)
-        self.pooling, self.scorer = pooling, scorer
+        self.pooling, self.scorer, self.at_least_one = pooling, scorer, at_least_one or scorer == "figer"
 
     @property
     def rule(self) -> str:
-        always = ", and the one with the highest logit always" if self.scorer == "figer" else "; there may be none"
+        always = ", and the one with the highest logit always" if self.at_least_one else "; there may be none"
         return f"A label is answered where its logit is above 0 (a probability above 50%){always}."
 
     def options(self) -> dict:
-        return super().options() | {"pooling": self.pooling, "scorer": self.scorer}
+        return super().options() | {"pooling": self.pooling, "scorer": self.scorer, "at_least_one": self.at_least_one}
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
         mentions = [[(s, e, "@", "@")] for s, e in zip(examples["start"], examples["end"], strict=True)]
@@ -67,7 +72,7 @@ class TypingTask(Task):
     def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
         logits = np.asarray(outputs)
         chosen = logits > 0
-        if self.scorer == "figer":
+        if self.at_least_one:
             chosen[np.arange(len(logits)), logits.argmax(-1)] = True
         return chosen.astype(np.int64)
 

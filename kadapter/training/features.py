@@ -4,6 +4,7 @@ that are read."""
 import copy
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -26,7 +27,8 @@ from kadapter.training.batches import Encoded, token_cuts
 from kadapter.training.memory import kept_memory
 
 STORE_VERSION = 1
-CACHE_LIMIT = 20e9  # bytes of stores kept; beyond it those opened longest ago are removed
+CACHE_SHARE = 0.25  # of the disk that is free for them: stores kept; beyond it those opened longest ago are removed
+CACHE_GB = "KADAPTER_CACHE_GB"  # environment variable: gigabytes to keep instead
 KINDS = ("states", "features")  # the backbone's states, or what `KnowledgeModel.represent` makes of them
 META, DATA = "meta.json", "states.bin"
 
@@ -34,6 +36,27 @@ META, DATA = "meta.json", "states.bin"
 def cache_root() -> Path:
     """Where stores lie (see `kadapter.model.packaged.cache_folder`)."""
     return cache_folder() / "features"
+
+
+def cache_limit(root: Path) -> float:
+    """Bytes of stores that are kept under `root`: a quarter of the disk that is free or theirs, or as many gigabytes as
+    `KADAPTER_CACHE_GB` says. Raises KAdapterError if it says no number."""
+    named = os.environ.get(CACHE_GB)
+    if named:
+        try:
+            return float(named) * 1e9
+        except ValueError:
+            raise KAdapterError(f"environment variable {CACHE_GB}: found {named!r}; expected a number") from None
+    there = next(folder for folder in (root, *root.parents) if folder.exists())
+    return CACHE_SHARE * (shutil.disk_usage(there).free + sum(map(_size, root.glob(f"*/{META}"))))
+
+
+def _size(meta: Path) -> int:
+    """Bytes of the states beside a store's META; 0 of one that another process has just removed."""
+    try:
+        return (meta.parent / DATA).stat().st_size
+    except OSError:
+        return 0
 
 
 def token_batches(lengths: np.ndarray, budget: int) -> Iterator[np.ndarray]:
@@ -146,18 +169,26 @@ def open_store(
             except (KAdapterError, OSError, ValueError, KeyError):
                 shutil.rmtree(folder)  # torn by something outside this program: never read, built again
         with writing(folder) as partial:
-            _build(model, encoded, kind, dtype, partial, batch_tokens, progress)
+            states = None
+            if (
+                kind == "features"
+                and model.adapters
+                and 4 * size_of(model, encoded, "states", dtype) < cache_limit(root)
+            ):
+                # Other models with the same plug layers need them, too: the backbone reads the examples once for all.
+                states = open_store(model, encoded, "states", dtype, root, batch_tokens, progress)
+            _build(model, encoded, kind, dtype, partial, batch_tokens, progress, states)
         _trim(root, keep=folder)
         return FeatureStore(folder)
 
 
 def _trim(root: Path, keep: Path) -> None:
-    """Remove the stores opened longest ago until the rest fits in `CACHE_LIMIT`; who reads one keeps it mapped."""
+    """Remove the stores opened longest ago until the rest fits in `cache_limit`; who reads one keeps it mapped."""
     stores = sorted((meta for meta in root.glob(f"*/{META}")), key=lambda meta: meta.stat().st_mtime, reverse=True)
-    total = 0
+    total, limit = 0, cache_limit(root)
     for meta in stores:
-        total += (meta.parent / DATA).stat().st_size if (meta.parent / DATA).exists() else 0
-        if total > CACHE_LIMIT and meta.parent != keep:
+        total += _size(meta)
+        if total > limit and meta.parent != keep:
             shutil.rmtree(meta.parent, ignore_errors=True)
 
 
@@ -190,6 +221,14 @@ def clear(root: Path | None = None) -> tuple[int, int]:
     return count, freed
 
 
+def told_cache() -> str:
+    """Where the stores lie, how many and how large they are, and how large they may grow, in words."""
+    root, rows = cache_root(), stores()
+    size, limit = gigabytes(sum(row["bytes"] for row in rows)), gigabytes(cache_limit(root))
+    named = f"{CACHE_GB}={os.environ[CACHE_GB]}" if os.environ.get(CACHE_GB) else f"{CACHE_GB} sets another limit"
+    return f"{len(rows)} stores, {size} of at most {limit} in {root} ({named})"
+
+
 def gigabytes(size: float | int) -> str:
     """A number of bytes for people.
 
@@ -208,7 +247,9 @@ def _build(
     folder: Path,
     batch_tokens: int,
     progress: bool,
+    stored: FeatureStore | None = None,
 ) -> None:
+    """Write a store; the backbone's states are computed, or read where they are `stored`."""
     tokens = encoded.tokens
     shape = (
         len(model.state_indices) if kind == "states" else 1 + len(model.adapter_names),
@@ -242,7 +283,10 @@ def _build(
     with bar, autocast, in_bf16, kept_memory():
         for chosen in token_batches(plain.lengths, batch_tokens):
             batch = {k: v.to(device) for k, v in plain.__getitems__(chosen).items()}
-            states = model.backbone.hidden_states(**batch, state_indices=model.state_indices)
+            if stored is None:
+                states = model.backbone.hidden_states(**batch, state_indices=model.state_indices)
+            else:
+                states = stored(chosen)["states"].to(device, model.backbone.dtype)
             if kind == "features":
                 states = model.represent(states, batch["attention_mask"])
             real = batch["attention_mask"].bool().cpu()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,7 +180,7 @@ def test_the_cache_keeps_to_its_limit(model, encoded, tiny_folder, tmp_path, mon
     store(20)  # opened again: now the second is the oldest
     os.utime(second / "meta.json", (2, 2))
     size = sum((f / "states.bin").stat().st_size for f in (first, second))
-    monkeypatch.setattr(features, "CACHE_LIMIT", 1.6 * size)
+    monkeypatch.setenv("KADAPTER_CACHE_GB", str(1.6 * size / 1e9))
     third = store(28)
     assert first.exists() and third.exists() and not second.exists()
 
@@ -192,6 +193,41 @@ def test_the_umask_decides_who_may_read_a_store(model, encoded, tmp_path, umask,
     finally:
         os.umask(former)
     assert {oct(p.stat().st_mode & 0o777) for p in folder.iterdir()} == {oct(mode)}
+
+
+def test_the_limit_is_a_share_of_the_disk_or_what_one_variable_says(model, encoded, tmp_path, monkeypatch):
+    folder = tmp_path / "not" / "there"
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda path: SimpleNamespace(free=8e9))
+    assert features.cache_limit(folder) == 2e9
+    (folder / "store").mkdir(parents=True)
+    (folder / "store" / "meta.json").touch()
+    (folder / "store" / "states.bin").write_bytes(bytes(4000))
+    assert features.cache_limit(folder) == 0.25 * (8e9 + 4000), "what stores take is theirs to keep"
+    monkeypatch.setenv("KADAPTER_CACHE_GB", "1.5")
+    assert features.cache_limit(folder) == 1.5e9
+    monkeypatch.setenv("KADAPTER_CACHE_GB", "much")
+    with pytest.raises(KAdapterError, match="KADAPTER_CACHE_GB: found 'much'; expected a number"):
+        features.cache_limit(folder)
+
+
+def test_the_backbone_reads_the_examples_once_for_all_models_with_its_plug_layers(tiny_folder, encoded, tmp_path):
+    backbone = Backbone(tiny_folder)
+    reads = []
+    states = backbone.hidden_states
+    backbone.hidden_states = lambda *a, **k: reads.append(1) or states(*a, **k)
+    for seed in range(3):
+        model = KnowledgeModel(backbone, adapters={"F": build_adapter(tiny.sizes(), seed)}, task=None).eval()
+        store = features.open_store(model, encoded, "features", torch.float32, tmp_path, progress=False)
+        if seed == 0:
+            once = len(reads)
+        batch = {k: v for k, v in encoded.__getitems__([0, 1]).items() if k in ("input_ids", "attention_mask")}
+        with torch.no_grad():
+            expected = model.represent(states(**batch, state_indices=model.state_indices), batch["attention_mask"])
+        real = batch["attention_mask"].bool()
+        torch.testing.assert_close(
+            store(np.array([0, 1]))["features"][:, real], expected[:, real], rtol=1e-4, atol=1e-4
+        )
+    assert len(reads) == once > 0
 
 
 def test_meta_says_what_is_inside(model, encoded, tmp_path):
