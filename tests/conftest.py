@@ -8,11 +8,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
 # Every annotated shape and type in kadapter is checked when a test calls it. This comes before kadapter is imported.
 install_import_hook("kadapter", "beartype.beartype")
+
+
+# An example takes as long as the machine is slow or busy: time is limited for a whole test (pytest-timeout).
+hypothesis.settings.register_profile("kadapter", deadline=None)
+hypothesis.settings.load_profile("kadapter")
 
 
 @pytest.fixture(scope="session")
