@@ -35,8 +35,8 @@ def compare(run: Folder, other: Folder) -> None:
     if not common or len(hashes) > 1 or ours.counts.shape[1:] != theirs.counts.shape[1:]:
         typer.echo("no paired test: it needs a common seed and the same data")
         return
-    counts = [each.counts[[each.seeds.index(seed) for seed in common]] for each in (ours, theirs)]
-    test = paired(*counts, ours.metric)
+    a, b = (each.counts[[each.seeds.index(seed) for seed in common]] for each in (ours, theirs))
+    test = paired(a, b, ours.metric)
     typer.echo(
         f"A less B: {100 * test['difference']:+.1f}, 95% interval {100 * test['ci_low']:+.1f} .. "
         f"{100 * test['ci_high']:+.1f}, p = {test['p']:.4f} (paired, {len(common)} seeds)"

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -137,7 +137,9 @@ def _pasted(rows: list[dict], format: str) -> str:
     frame = pandas.DataFrame(rows)
     if format == "csv":
         return frame.to_csv(index=False)
-    shown = {name: frame[name] for name in ("preset", "task", "regime", "model", "metric") if name in frame}
+    shown: dict[str, Any] = {
+        name: frame[name] for name in ("preset", "task", "regime", "model", "metric") if name in frame
+    }
     shown |= {name: frame[name].map(_percent) for name in ("mean", "std")}
     shown["95% interval"] = [f"{_percent(r['ci_low'])} .. {_percent(r['ci_high'])}" for r in rows]
     table = pandas.DataFrame(shown | {"n": frame["n"]})
