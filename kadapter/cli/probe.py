@@ -87,7 +87,7 @@ def _ask(
         table = negated.ask(model, tokenizer, asked, listed, templates, limit, progress=progress)
         return negated.rows(table, named, listed), notes
     answers = ask(model, tokenizer, asked, listed, limit, progress=progress)
-    return answers.rows(named, probe), notes + _counted(answers.dropped)
+    return answers.rows(named, f"{probe}-uhn" if uhn else probe), notes + _counted(answers.dropped)
 
 
 def _counted(dropped: Mapping[str, int]) -> list[str]:

@@ -178,6 +178,8 @@ def test_the_command_prints_rows_and_nothing_else(speaker, tmp_path):
     assert set(rows[0]) == {"model", "probe", "relation", "words", "word_count", "metric", "value", "n"}
     assert {row["model"] for row in rows} >= {str(folder), "majority", "no_subject"}
     assert {row["relation"] for row in rows} == {"P19", "macro"} and {row["words"] for row in rows} == {"list.txt"}
+    hard = json.loads(CliRunner().invoke(app, [*command, "--uhn", "--json"]).stdout)
+    assert {row["probe"] for row in rows} == {"lama-trex"} and {row["probe"] for row in hard} == {"lama-trex-uhn"}
     shown = CliRunner().invoke(app, [*command, "--uhn"])
     assert shown.exit_code == 0 and "list.txt" in shown.output and "LAMA-UHN" in shown.output
     denied = CliRunner().invoke(app, [*command, "--probe", "lama-negated"])
