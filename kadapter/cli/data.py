@@ -105,6 +105,18 @@ def _build(kind: str, source: Path, out: Path, jobs: int | None, keep_parts: boo
 
 
 @app.command()
+def facts(
+    source: Annotated[Path, typer.Argument(help="ParaRel's folder, with trex_lms_vocab and pattern_data.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+) -> None:
+    """Choose the facts that come with the package anew from ParaRel; SmolLM2 says the plain text beside them."""
+    from kadapter.data import facts_build
+
+    for name, count in facts_build.build(source, out).items():
+        typer.echo(f"  {count:>12,}  {name}")
+
+
+@app.command()
 def parse(
     text: Annotated[Path, typer.Argument(help="Text file, one text per line, gzipped or not.")],
     out: Annotated[Path, typer.Argument(help="CoNLL-U file to write; gzipped when it ends in .gz.")],

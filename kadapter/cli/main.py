@@ -140,8 +140,8 @@ def _pasted(rows: list[dict], format: str) -> str:
     shown: dict[str, Any] = {
         name: frame[name] for name in ("preset", "task", "regime", "model", "metric") if name in frame
     }
-    shown |= {name: frame[name].map(_percent) for name in ("mean", "std")}
-    shown["95% interval"] = [f"{_percent(r['ci_low'])} .. {_percent(r['ci_high'])}" for r in rows]
+    shown |= {name: [_shown(row, name) for row in rows] for name in ("mean", "std")}
+    shown["95% interval"] = [f"{_shown(row, 'ci_low')} .. {_shown(row, 'ci_high')}" for row in rows]
     table = pandas.DataFrame(shown | {"n": frame["n"]})
     if format == "latex":
         head = table.rename(columns=lambda name: name.replace("%", r"\%"))
@@ -230,7 +230,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 
 def _print_table(rows: list[dict]) -> None:
-    """Rows of `kadapter.report.report.rows` as one table; scores are percentages."""
+    """Rows of `kadapter.report.report.rows` as one table; scores are percentages, but for perplexity."""
     from rich.console import Console
     from rich.table import Table
 
@@ -246,15 +246,17 @@ def _print_table(rows: list[dict]) -> None:
         former = group
         seeds = row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"])
         names = [row[key] for key in text]
-        interval = f"{_percent(row['ci_low'])} .. {_percent(row['ci_high'])}"
-        table.add_row(*names, _percent(row["mean"]), _percent(row["std"]), interval, str(seeds), f"{row['n']:,}")
+        mean, std, low, high = (_shown(row, key) for key in ("mean", "std", "ci_low", "ci_high"))
+        table.add_row(*names, mean, std, f"{low} .. {high}", str(seeds), f"{row['n']:,}")
     # As wide as the table needs: a pipe or a narrow terminal must not cut numbers.
     console = Console(width=200, highlight=False) if not sys.stdout.isatty() else Console(highlight=False)
     console.print(table)
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
+def _shown(row: dict[str, Any], key: str) -> str:
+    """A value in percent, a perplexity as it is."""
+    scale = 1 if row["metric"] == "perplexity" else 100
+    return "-" if row[key] is None else f"{scale * row[key]:.1f}"
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:

@@ -64,6 +64,7 @@ class Axis:
             pad = (high - low or abs(high) or 1.0) * (0.0 if self.tight else 0.06)
             self.low = low - pad * (low != 0.0 or not self.zero)
             self.high = high + pad * (high != 0.0 or not self.zero)
+            self.high += self.high == self.low  # bars that are all of height 0
         if (given := values(self.layout.get("range"))) and None not in given:
             self.low, self.high = map(float, given)
         elif str(self.layout.get("autorange", "")) == "reversed":

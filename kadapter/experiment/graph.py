@@ -53,7 +53,7 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
     """
     p = preset.present(p)
     files = preset.data_files(p)
-    source = p["data"] if "world" in p["data"] else {"path": str(preset.data_folder(p))}
+    source = p["data"] if preset.made(p) else {"path": str(preset.data_folder(p))}
     parameters = {"data": source, "datasets": p["datasets"], "roles": preset.roles(p), "overlap": p["overlap"]}
     data = Stage("01_build_data.ipynb", "data", "all", parameters, files=files)
     stages = [data]
@@ -62,8 +62,11 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
     for name in [name for name in p["knowledge"] if name in plugged]:
         entry = p["knowledge"][name]
         keys = ("dataset", "knowledge", "task_options", "adapter", "fusion", "training", "seed")
-        parameters = {"name": name, "backbone": p["backbone"]} | {key: entry[key] for key in keys}
-        stages.append(Stage("02_pretrain_adapter.ipynb", "pretrain", name, parameters, {"data": data.id}, (data.id,)))
+        for run, seed in pretrainings(p, name).items():
+            parameters = {"name": run, "backbone": p["backbone"]} | {key: entry[key] for key in keys} | {"seed": seed}
+            stages.append(
+                Stage("02_pretrain_adapter.ipynb", "pretrain", run, parameters, {"data": data.id}, (data.id,))
+            )
     if "multitask" in models:
         stages.append(_multitask(p, data.id))
     for name, task in p["tasks"].items():
@@ -74,9 +77,36 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
                 ids = [row.id for row in rows]
                 case = {"name": f"{name}-{regime}"}
                 stages.append(Stage("04_case_study.ipynb", "cases", case["name"], case, {"runs": ids}, ids))
+    if p["probe"]:
+        stages.append(_probe(p, data.id))
     # The report reads whatever stands in the folder of this preset's runs: its parent, "..", is the root.
     ends = [stage.id for stage in stages]
     return [*stages, Stage("07_report.ipynb", "report", "all", {"preset": p["name"]}, {"root": ".."}, ends)]
+
+
+def pretrainings(p: Mapping[str, Any], name: str) -> dict[str, int]:
+    """The pre-training runs of an adapter, and the seed of each: its own, or with a probe one for each of its
+    seeds, the first under the adapter's name (`F`, `F-1`, `F-2`)."""
+    if not p["probe"]:
+        return {name: p["knowledge"][name]["seed"]}
+    seeds = p["probe"].get("seeds", [0])
+    return {name if seed == seeds[0] else f"{name}-{seed}": seed for seed in seeds}
+
+
+def _probe(p: Mapping[str, Any], data: str) -> Stage:
+    plugged = [name for name in p["knowledge"] if name in preset.all_models(p)]
+    adapters = {name: [f"pretrain/{run}" for run in pretrainings(p, name)] for name in plugged}
+    first = next(iter(p["knowledge"].values()))
+    parameters = {
+        "datasets": p["probe"]["datasets"],
+        "text": first["dataset"],
+        "backbone": p["backbone"],
+        "models": p["models"],
+        "seeds": p["probe"].get("seeds", [0]),
+        "none_adapter": first["adapter"],
+    }
+    needs = (data, *(run for each in adapters.values() for run in each))
+    return Stage("05_probe.ipynb", "probe", "all", parameters, {"data": data, "adapters": adapters}, needs)
 
 
 def _multitask(p: Mapping[str, Any], data: str) -> Stage:

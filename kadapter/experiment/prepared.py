@@ -17,6 +17,7 @@ from kadapter.data import places
 from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment.preset import as_list
 from kadapter.experiment.preset_values import OVERLAP, SPLITS
+from kadapter.knowledge import pararel_facts
 
 MANIFEST = "data.json"
 OVERLAPS = "overlap.csv"
@@ -28,6 +29,7 @@ EXTENSION = {
     "cosmosqa": ".jsonl",
     "openqa": ".txt",
     "lama": ".jsonl",
+    "cloze": ".jsonl",
     "triples": ".txt",
 }  # others are .json
 
@@ -43,7 +45,7 @@ def prepare(
 
     Args:
         datasets: the preset's `datasets` section (see `kadapter.experiment.preset`).
-        source: its `data` section: `{"world": {...}}`, or `{"path": FOLDER}`.
+        source: its `data` section: `{"world": {...}}`, `{"facts": {...}}` or `{"path": FOLDER}`.
         roles: which datasets adapters learn from and which they are tested on (`preset.roles`); None compares nothing.
         overlap: `remove` what the former share with the latter's dev and test (`kadapter.data.overlap`), or `keep` it.
 
@@ -58,6 +60,9 @@ def prepare(
     if "world" in source:
         root = out / "world"
         world.build(root, **(source["world"] or {}))
+    elif "facts" in source:
+        root = out / "facts"
+        pararel_facts.build(root, **(source["facts"] or {}))
     else:
         root = Path(source["path"]).expanduser()
     read = {name: _read(name, spec, root) for name, spec in datasets.items()}
@@ -110,7 +115,7 @@ def _labels(name: str, splits: Mapping[str, Dataset], spec: Mapping[str, Any]) -
     """The label inventory of a dataset. Raises KAdapterError if it is that of train, and dev or test has another
     label."""
     found = {split: set(label_list(dataset)) for split, dataset in splits.items()}
-    if spec.get("labels", "train") == "all":
+    if spec.get("labels", "train") == "all" or "train" not in found:  # a probe has test alone
         return sorted(set().union(*found.values()))
     for split, labels in found.items():
         if unseen := sorted(labels - found["train"]):

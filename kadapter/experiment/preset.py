@@ -103,9 +103,9 @@ def _chosen(preset: dict[str, Any], chosen: str | list[str] | None, models_set: 
     if chosen != "all" and not models_set:
         models = [model for model in models if model in brief.get("models", models)]
     chosen_preset = preset | {"tasks": tasks, "models": models}
-    if "world" not in preset["data"]:  # files that nothing reads need not be there
+    if not made(preset):  # files that nothing reads need not be there
         used = [preset["knowledge"][name] for name in used_knowledge(chosen_preset)]
-        read = {entry["dataset"] for entry in (*tasks.values(), *used)}
+        read = {entry["dataset"] for entry in (*tasks.values(), *used)} | set(preset["probe"].get("datasets", ()))
         chosen_preset["datasets"] = {name: spec for name, spec in preset["datasets"].items() if name in read}
     return chosen_preset
 
@@ -118,7 +118,8 @@ def models_of(preset: Mapping[str, Any], task: Mapping[str, Any], regime: str) -
 def all_models(preset: Mapping[str, Any]) -> set[str]:
     """The model rows of all tasks together."""
     tasks = preset["tasks"].values()
-    return {model for task in tasks for regime in task["regimes"] for model in models_of(preset, task, regime)}
+    rows = {model for task in tasks for regime in task["regimes"] for model in models_of(preset, task, regime)}
+    return rows | set(preset["models"] if preset["probe"] else ())
 
 
 def used_knowledge(preset: Mapping[str, Any]) -> list[str]:
@@ -143,12 +144,17 @@ def roles(preset: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
+def made(preset: Mapping[str, Any]) -> bool:
+    """Whether the package makes the preset's data: the embedded world, or its facts."""
+    return "world" in preset["data"] or "facts" in preset["data"]
+
+
 def data_folder(preset: Mapping[str, Any]) -> Path | None:
     """The folder that the preset's data files are relative to; None where they come from the embedded world.
 
     Raises KAdapterError if it is not named, missing or empty.
     """
-    if "world" in preset["data"]:
+    if made(preset):
         return None
     named = preset["data"].get("path") or os.environ.get("KADAPTER_DATA")
     mend = "set KADAPTER_DATA to the folder that holds them, or give --set data.path=FOLDER"

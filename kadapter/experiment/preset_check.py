@@ -38,6 +38,10 @@ def check(preset: Mapping[str, Any]) -> None:
             raise KAdapterError("models: 'multitask' is trained as the section multitask says, and there is none")
     for name, task in preset["tasks"].items():
         _check_task(preset, task, f"tasks.{name}")
+    if not preset["tasks"] and not preset["probe"]:
+        raise KAdapterError("tasks: found none; expected at least one, or a section probe")
+    if preset["probe"]:
+        _check_probe(preset, preset["probe"])
     for name in preset["brief"].get("tasks", []):
         _named("task", name, preset["tasks"])
     for model in preset["brief"].get("models", []):
@@ -76,6 +80,19 @@ def _check_sizes(sizes: Mapping[str, Any], where: str) -> None:
         AdapterConfig.from_dict(stand_in | dict(sizes))
     except KAdapterError as error:
         raise KAdapterError(f"{where}: {error}") from None
+
+
+def _check_probe(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+    if not entry.get("datasets"):
+        raise KAdapterError("probe: the key 'datasets' is missing")
+    _once("probe.datasets", entry["datasets"])
+    _once("probe.seeds", entry.get("seeds", [0]))
+    for name in entry["datasets"]:
+        _uses(preset, name, "probe.datasets", ("test",))
+    if not preset["knowledge"]:
+        raise KAdapterError("probe: there is no knowledge: expected an adapter whose text says what is asked")
+    if "multitask" in preset["models"]:
+        raise KAdapterError("probe: a row multitask has no language head that speaks: take it out of models")
 
 
 def _check_multitask(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
@@ -118,7 +135,13 @@ def _check_model(model: str, knowledge: Mapping[str, Any]) -> None:
 
 def _check_data(data: Mapping[str, Any]) -> None:
     if len(data) > 1:
-        raise KAdapterError("data: found both world and path; expected one: the embedded corpus, or a folder of files")
+        raise KAdapterError(
+            f"data: found both {' and '.join(data)}; expected one: the embedded corpus, or a folder of files"
+        )
+    if data.get("facts"):
+        from kadapter.knowledge import pararel_facts
+
+        values.check(pararel_facts.build, data["facts"], at="data.facts", leave_out=("out",))
     if data.get("world"):
         from kadapter.world import World
 

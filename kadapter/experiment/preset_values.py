@@ -73,10 +73,24 @@ class Dataset(Values):
 
 
 class Data(Values):
-    """`data`: the embedded corpus or a folder; without either the folder that KADAPTER_DATA names."""
+    """`data`: the embedded corpus, the facts of the package, or a folder; without any that of KADAPTER_DATA."""
 
     world: Annotated[dict[str, Any], value("the embedded corpus, as {seed: 0, entities: 1000}")] = left_out(None)
     path: Annotated[str, value("a folder of files")] = left_out(None)
+    facts: Annotated[dict[str, Any], value("real facts that come with the package, as {seed: 0}")] = left_out(None)
+
+
+class Probe(Values):
+    """`probe`: what models are asked as they are, without any training for it."""
+
+    datasets: Annotated[
+        list[str],
+        value(
+            "entries of datasets with test: facts with [MASK], or plain text for its perplexity",
+            least=1,
+        ),
+    ] = left_out(None)
+    seeds: Annotated[list[Seed], value("one pre-training of every adapter for each", least=1)] = [0]
 
 
 class Knowledge(Values):
@@ -149,7 +163,8 @@ class Preset(Values):
     datasets: Annotated[dict[str, Dataset], value("name: files in one format")]
     knowledge: Annotated[dict[str, Knowledge], value("name: an adapter to pre-train")] = {}
     multitask: Annotated[Multitask, value("the row multitask")] = left_out({})
-    tasks: Annotated[dict[str, Task], value("name: a downstream task", least=1)]
+    tasks: Annotated[dict[str, Task], value("name: a downstream task")] = {}
+    probe: Annotated[Probe, value("what models are asked as they are")] = left_out({})
     models: Annotated[list[Model], value("rows of the tables", least=1)] = ["backbone"]
     seeds: Seeds = [0]
     brief: Annotated[Brief, value("what is run when nobody asks for more")] = left_out({})

@@ -23,6 +23,7 @@ ROWS = {  # those of catalog.ROWS; the others are adapters, which their pre-trai
         "{backbone} with adapters of the same size that were never trained: what more parameters and the wider view of "
         "the backbone's layers do without knowledge (the paper's row w/o knowledge)."
     ),
+    "majority": "no model: the most frequent object of each relation in the text that the adapters read.",
 }
 REGIMES = {
     "frozen": "only fusion and head train on the task; backbone and adapters stay as they were.",

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from kadapter.drawing import static
 from kadapter.report.look import DIVERGING, SYMBOLS, ZERO, colour, styled
-from kadapter.report.rendering import SIGNIFICANT, percent, span
+from kadapter.report.rendering import NO_SHARES, SIGNIFICANT, percent, span
 
 if TYPE_CHECKING:
     from kadapter.cases.cases import Cases
@@ -33,6 +33,7 @@ def scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> go.Figure:
         table: as `report.table` returns.
         seed_scores: as `report.seed_scores` returns; the upright strokes.
     """
+    table = table[~table["metric"].isin(NO_SHARES)]  # one axis of percent for all
     groups = list(table.groupby(["task", "regime", "metric"], sort=False))
     figure = _panels([f"{task} · {regime} · {metric}" for (task, regime, metric), _ in groups], table["model"])
     for panel, ((task, regime, _), group) in enumerate(groups):
@@ -63,6 +64,7 @@ def differences(comparisons: pd.DataFrame) -> go.Figure:
     Args:
         comparisons: as `report.comparisons` returns.
     """
+    comparisons = comparisons[~comparisons["metric"].isin(NO_SHARES)]
     frame = comparisons.assign(pair=comparisons["model"] + " − " + comparisons["against"])
     groups = list(frame.groupby(["task", "regime"], sort=False))
     figure = _panels([f"{task} · {regime}" for (task, regime), _ in groups], frame["pair"])

@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from kadapter.report import breakdown, explain, figures, markup, paper
 from kadapter.report.examples import Changed
 from kadapter.report.markup import Column, Marked, sure
-from kadapter.report.rendering import SIGNIFICANT, first_with_knowledge, p_value, percent, span
+from kadapter.report.rendering import NO_SHARES, SIGNIFICANT, first_with_knowledge, p_value, percent, shown, span
 from kadapter.runs import Result
 
 STYLE = """
@@ -125,6 +125,8 @@ def _headline(comparisons: pd.DataFrame, table: pd.DataFrame) -> str:
         if model is None:
             continue
         row = by_model[model]
+        if row["metric"] in NO_SHARES:
+            continue
         mean = table[(table["task"] == task) & (table["regime"] == regime)].set_index("model")["mean"]
         lines = [
             f"{model} {percent(mean[model])}% against backbone {percent(mean['backbone'])}%",
@@ -155,18 +157,18 @@ def _scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> str:
         lines.append(
             row
             | {
-                "score": percent(row["mean"]),
-                "std": percent(row["std"]),
+                "score": shown(row, "mean"),
+                "std": shown(row, "std"),
                 "interval": span(row),
-                "difference": sure(percent(row["difference"], "+")) if apart else percent(row["difference"], "+"),
+                "difference": sure(shown(row, "difference", "+")) if apart else shown(row, "difference", "+"),
                 "difference_interval": (
                     "" if pd.isna(row["difference"]) else span(row, "difference_low", "difference_high", "+")
                 ),
             }
         )
     return (
-        "<p>Percent. Mean over seeds, standard deviation over seeds, and a 95% interval that resamples test examples "
-        "and seeds; strokes in the picture are single seeds. A difference in "
+        "<p>Percent, but for perplexity. Mean over seeds, standard deviation over seeds, and a 95% interval that "
+        "resamples test examples and seeds; strokes in the picture are single seeds. A difference in "
         f'<span class="sure">green</span> has a corrected p below {SIGNIFICANT}.</p>'
         + markup.table(columns, lines, ("task", "regime", "metric"))
         + f"<p>{escape(explain.CAUTION)}</p>"
@@ -188,7 +190,7 @@ def _differences(comparisons: pd.DataFrame) -> str:
         lines.append(
             row
             | {
-                "difference": percent(row["difference"], "+"),
+                "difference": shown(row, "difference", "+"),
                 "interval": span(row, sign="+"),
                 "p_text": f"{row['p']:.4f}",
                 "holm_text": sure(corrected) if row["p_holm"] < SIGNIFICANT else corrected,

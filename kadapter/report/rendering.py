@@ -9,19 +9,24 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from kadapter.scoring.cloze import Perplexity
+
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
 ORDER = ("backbone", "multitask", "none", "F", "L", "F+L")  # of model rows, everywhere; others follow
-PLAIN = ORDER[:3]  # rows without pre-trained adapters
+PLAIN = (*ORDER[:3], "majority", "shuffled")  # rows without knowledge; the last two are a probe's controls
+NO_SHARES = (Perplexity.title,)  # metrics whose values are no fractions
 SIGNIFICANT = 0.05  # level of the corrected p values that are marked
 
 
 def by_model(name: str) -> tuple[int, int, str]:
-    """Sort key of model rows: `backbone`, `multitask`, `none`, then adapters, then combinations of two, of three, ...;
+    """Sort key of model rows: those of `PLAIN`, then adapters, then combinations of two, of three, ...;
     among these as in `ORDER`, then any other by name."""
+    if name in PLAIN:
+        return PLAIN.index(name), 0, name
     place = ORDER.index(name) if name in ORDER else len(ORDER)
-    return (place if name in PLAIN else len(PLAIN) + name.count("+"), place, name)
+    return len(PLAIN) + name.count("+"), place, name
 
 
 def first_with_knowledge(models: Iterable[str]) -> str | None:
@@ -35,9 +40,14 @@ def percent(fraction: float, sign: str = "") -> str:
     return "–" if np.isnan(fraction) else f"{100 * fraction:{sign}.1f}".replace("-0.0", "0.0")
 
 
+def shown(row: Mapping[Any, Any], key: str, sign: str = "") -> str:
+    """A value of a row in percent; as it is where its metric (by its title) is no share."""
+    return percent(row[key] / 100 if row.get("metric") in NO_SHARES else row[key], sign)
+
+
 def span(row: Mapping[Any, Any], low: str = "ci_low", high: str = "ci_high", sign: str = "") -> str:
     """An interval in percent: `[61.2, 65.0]`."""
-    return f"[{percent(row[low], sign)}, {percent(row[high], sign)}]"
+    return f"[{shown(row, low, sign)}, {shown(row, high, sign)}]"
 
 
 def p_value(p: float) -> str:
@@ -48,34 +58,35 @@ def p_value(p: float) -> str:
 def pretty(frame: pd.DataFrame, title: str = "") -> Table:
     """A terminal table of what `table` returns, in percent with one decimal."""
     caption = f"95% intervals over test examples and seeds; * p < {SIGNIFICANT} after Holm's correction"
-    shown = Table(title=title or None, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown.add_column("task · regime")
+    table = Table(title=title or None, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("task · regime")
     for column in ("score", "± seeds", "95% interval", "against backbone"):
-        shown.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", no_wrap=True)
     for (task, regime, metric), group in frame.groupby(["task", "regime", "metric"], sort=False):
-        shown.add_row(Text(f"{task} · {regime}", "bold"), Text(str(metric), "bold"))
+        table.add_row(Text(f"{task} · {regime}", "bold"), Text(str(metric), "bold"))
         for row in group.to_dict("records"):
             name = Text(f"  {row['model']}")
-            shown.add_row(name, percent(row["mean"]), percent(row["std"]), span(row), _against(row))
-    return shown
+            table.add_row(name, shown(row, "mean"), shown(row, "std"), span(row), _against(row))
+    return table
 
 
 def styled(frame: pd.DataFrame) -> "Styler":
     """What `table` returns as a notebook shows it, in percent; differences with a corrected p below 0.05 are bold."""
-    shown = pd.DataFrame(
+    rows = frame.to_dict("records")
+    columns = pd.DataFrame(
         {
             **{column: frame[column] for column in ("task", "regime", "metric", "model")},
-            "score": frame["mean"].map(percent),
-            "± seeds": frame["std"].map(percent),
-            "95% interval": [span(row) for row in frame.to_dict("records")],
-            "against backbone": [_against(row) for row in frame.to_dict("records")],
+            "score": [shown(row, "mean") for row in rows],
+            "± seeds": [shown(row, "std") for row in rows],
+            "95% interval": [span(row) for row in rows],
+            "against backbone": [_against(row) for row in rows],
             "seeds": frame["seeds"],
             "examples": frame["n"],
         }
     )
-    numbers = shown.columns[4:]
+    numbers = columns.columns[4:]
     return (
-        shown.style.hide(axis="index")
+        columns.style.hide(axis="index")
         .format(escape="html")
         .set_properties(subset=list(numbers), **{"text-align": "right"})
         .map(lambda text: "font-weight: bold" if text.endswith("*") else "", subset=["against backbone"])
@@ -90,7 +101,7 @@ def latex(frame: pd.DataFrame) -> str:
         for row in group.to_dict("records"):
             line = cells.setdefault(row["model"], ["--"] * len(groups))
             mark = r"$^{*}$" if row["p_holm"] < SIGNIFICANT else ""
-            line[place] = rf"{percent(row['mean'])} {{\scriptsize $\pm$ {percent(row['std'])}, {span(row)}}}{mark}"
+            line[place] = rf"{shown(row, 'mean')} {{\scriptsize $\pm$ {shown(row, 'std')}, {span(row)}}}{mark}"
     head = " & ".join(_tex(f"{task}, {regime} ({metric})") for (task, regime, metric), _ in groups)
     lines = [f"{_tex(model)} & {' & '.join(cells[model])} \\\\" for model in sorted(cells, key=by_model)]
     return "\n".join(
@@ -112,7 +123,7 @@ def _against(row: Mapping[Any, Any]) -> str:
     if np.isnan(row["difference"]):
         return "–"
     star = "*" if row["p_holm"] < SIGNIFICANT else " "
-    return f"{percent(row['difference'], '+')} {span(row, 'difference_low', 'difference_high', '+')}{star}"
+    return f"{shown(row, 'difference', '+')} {span(row, 'difference_low', 'difference_high', '+')}{star}"
 
 
 def _tex(text: str) -> str:

@@ -37,7 +37,8 @@ def rows(root: str | Path, preset: str) -> list[dict[str, Any]]:
 
 
 def comparisons(root: str | Path, preset: str) -> pd.DataFrame:
-    """Every model against `backbone`, and `F` against `none`, on the same task and regime (`statistics.compare`).
+    """Every model against `backbone`, and `F` against `none` and `shuffled`, on the same task and regime
+    (`statistics.compare`).
 
     Columns: task, regime, metric, model, against, difference, ci_low, ci_high, p, p_holm, seeds, n. `p_holm` is
     corrected (Holm) for all comparisons of this table. Where two models have not the same seeds, those of both count.
@@ -177,8 +178,10 @@ def _comparisons(found: tuple[RunScores, ...]) -> pd.DataFrame:
     pairs = [
         (run, by_row[task, regime, other])
         for (task, regime, model), run in by_row.items()
-        for other in ("backbone", "none")
-        if (task, regime, other) in by_row and model != other and (other == "backbone" or model == "F")
+        for other in ("backbone", "none", "shuffled")
+        if (task, regime, other) in by_row
+        and model not in (other, "majority")
+        and (other == "backbone" or model == "F")
     ]
     compared = pd.DataFrame([_compare(run, other) for run, other in pairs], columns=columns)
     compared["p_holm"] = statistics.holm(compared["p"].tolist())

@@ -34,13 +34,15 @@ class RunScores:
 
 
 def run_scores(root: str | Path, preset: str) -> tuple[RunScores, ...]:
-    """The finished fine-tuning runs of a preset, by task, regime and model. () if there are none.
+    """The finished fine-tuning runs of a preset, and the rows of its probe, by task, regime and model. () if there are
+    none.
 
     A run whose files are as they were is the same object again. Raises KAdapterError for a run whose files do not say
     what the report needs.
     """
-    folders = [run.path for run in runs.find(root, preset) if run.path.parent.name == "finetune"]
-    found = [_read(folder, _stamp(folder)) for folder in folders]
+    folders = [run.path for run in runs.find(root, preset)]
+    found = [_read(folder, _stamp(folder)) for folder in folders if folder.parent.name == "finetune"]
+    found += [row for folder in folders if folder.parent.name == "probe" for row in _read_probe(folder, _stamp(folder))]
     return tuple(sorted(found, key=lambda run: (run.task, REGIMES.index(run.regime), by_model(run.model))))
 
 
@@ -78,3 +80,27 @@ def _read(folder: Path, stamp: tuple) -> RunScores:
         )
     metric = get(run.metric["name"], **run.metric.get("options", {}))
     return RunScores(run.task, run.data.get("dataset", ""), run.regime, run.model, metric, seeds, counts, run)
+
+
+@lru_cache(1000)
+def _read_probe(folder: Path, stamp: tuple) -> tuple[RunScores, ...]:
+    """The rows of a probe's run, which asks all models all its tasks at once."""
+    run = runs.load(folder)
+    path = run.path / "counts.npz"
+    try:
+        with np.load(path) as file:
+            return tuple(
+                RunScores(
+                    each["task"],
+                    each["task"],
+                    "frozen",
+                    each["model"],
+                    get(each["metric"]["name"], **each["metric"]["options"]),
+                    tuple(run.seeds),
+                    file[f"{each['task']}/{each['model']}"].astype(float),
+                    run,
+                )
+                for each in run.scored
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise KAdapterError(f"{path} is missing or damaged ({error}): remove the folder, run its stage again") from None

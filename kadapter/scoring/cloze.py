@@ -47,3 +47,22 @@ class Cloze(Metric):
         means = divide(shares.sum(axis=-2), present.sum(axis=-1)[..., None])
         named = {name: means[..., k] for k, name in enumerate(("p1", "p10", "mrr"))}
         return named | {"text": np.exp(divide(totals[..., -2], totals[..., -1])) * (totals[..., -1] > 0)}
+
+
+@dataclass(frozen=True)
+class Perplexity(Metric):
+    """exp of the mean negative log-probability of the tokens of plain text: no fraction, and lower is better.
+
+    `predictions` are (n, 2): the summed log-probability of a text's tokens, and their number; there are no references.
+    """
+
+    name = "perplexity"
+    primary = "perplexity"
+    title = "perplexity"
+    share = False
+
+    def per_example(self, predictions: Any, references: Any = None) -> Float[np.ndarray, "n k"]:
+        return np.asarray(predictions, float).reshape(-1, 2)
+
+    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
+        return {"perplexity": np.asarray(np.exp(-divide(totals[..., 0], totals[..., 1])) * (totals[..., 1] > 0))}

@@ -35,7 +35,7 @@ def precision_recall_f1(correct: Any, predicted: Any, gold: Any) -> dict[str, An
 
 @dataclass(frozen=True)
 class Metric:
-    """A score that decomposes into counts per example. Values are fractions from 0 to 1.
+    """A score that decomposes into counts per example. Values are fractions from 0 to 1 (unless `share` says no).
 
     `primary` is the key of the headline value, `title` its name for people.
     """
@@ -43,6 +43,7 @@ class Metric:
     name: ClassVar[str]
     primary: ClassVar[str]
     title: ClassVar[str]
+    share: ClassVar[bool] = True  # values are fractions, which people read in percent
 
     @property
     def options(self) -> dict[str, Any]:

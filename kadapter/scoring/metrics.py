@@ -240,6 +240,7 @@ METRICS = {
     "semeval": "kadapter.scoring.metrics:SemEval",
     "squad": "kadapter.scoring.metrics:Squad",
     "cloze": "kadapter.scoring.cloze:Cloze",
+    "perplexity": "kadapter.scoring.cloze:Perplexity",
 }
 
 

@@ -40,7 +40,7 @@ def interval(
     fractions. Raises KAdapterError when there is nothing to score.
     """
     values, resampled = _bootstrap(counts, metric, key, resamples, seed)
-    return _summary(values, resampled, counts.shape[1], confidence, seed)
+    return _summary(values, resampled, counts.shape[1], confidence, seed, metric.share)
 
 
 def compare(
@@ -148,7 +148,10 @@ def _slice(
     resampled = dict(zip(counts, np.split(drawn, ends, axis=1), strict=True))
     rows = []
     for model, array in counts.items():
-        row = {"model": model, **_summary(values[model], resampled[model], array.shape[1], confidence, seed)}
+        row = {
+            "model": model,
+            **_summary(values[model], resampled[model], array.shape[1], confidence, seed, metric.share),
+        }
         if against in counts and model != against:
             rng = np.random.default_rng([seed, 2])
             moved = _mean_over_seeds(resampled[model], rng) - _mean_over_seeds(resampled[against], rng)
@@ -164,6 +167,7 @@ def _summary(
     n: int,
     confidence: float,
     seed: int,
+    share: bool,
 ) -> dict[str, float | int]:
     drawn = _mean_over_seeds(resampled, np.random.default_rng([seed, 1]))
     low, high = _percentiles(drawn, confidence)
@@ -171,7 +175,7 @@ def _summary(
         "mean": float(values.mean()),
         "std": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
         "ci_low": max(low, 0.0),
-        "ci_high": min(high, 1.0),
+        "ci_high": min(high, 1.0) if share else high,
         "seeds": len(values),
         "n": n,
     }

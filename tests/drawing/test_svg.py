@@ -190,3 +190,7 @@ def test_an_arc_is_above_all_that_it_spans(heads):
         for left, right, other in spans:
             if low <= left and right <= high and right - left < high - low:
                 assert level > other
+
+
+def test_bars_of_height_zero_alone_are_drawn():
+    assert "<svg" in svg.draw(go.Figure(go.Bar(x=["a", "b"], y=[0, 0])).to_dict())

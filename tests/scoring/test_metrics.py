@@ -138,6 +138,11 @@ def _ranks(n: int):
     return st.lists(row, min_size=n, max_size=n)
 
 
+def _said(n: int):
+    row = st.tuples(st.floats(-9, 0), st.integers(1, 3).map(float))
+    return st.lists(row, min_size=n, max_size=n)
+
+
 EVERY = {  # metric -> (options, strategy of n predictions, what makes references of such)
     "accuracy": ({}, lambda n: _labels(n, 4), list),
     "micro_f1": ({"negative": 0}, lambda n: _labels(n, 4), list),
@@ -147,6 +152,7 @@ EVERY = {  # metric -> (options, strategy of n predictions, what makes reference
     "semeval": ({"labels": SEMEVAL}, lambda n: _labels(n, 5), list),
     "squad": ({}, _texts, lambda texts: [[text] for text in texts]),
     "cloze": ({"relations": 3}, _ranks, lambda ranks: [i % 4 - 1 for i in range(len(ranks))]),
+    "perplexity": ({}, _said, list),
 }
 
 
@@ -167,7 +173,9 @@ def test_laws(name, data):
     scores = metric(predictions, references)
 
     assert counts.dtype == np.float64 and counts.shape[0] == n and counts.ndim == 2
-    assert metric.primary in scores and all(0.0 <= value <= 1.0 for value in scores.values())
+    assert metric.primary in scores and all(
+        0.0 <= value <= (1.0 if metric.share else np.inf) for value in scores.values()
+    )
 
     order = data.draw(st.permutations(range(n)))
     shuffled = metric([predictions[i] for i in order], [references[i] for i in order])
@@ -183,7 +191,7 @@ def test_laws(name, data):
     assert {key: value[1, 2] for key, value in stacked.items()} == pytest.approx(scores)
 
     perfect = metric(gold, references)
-    scorable = {"cloze": False}  # a rank is right by itself, whatever the reference
+    scorable = {"cloze": False, "perplexity": False}  # right by themselves, whatever the reference
     scorable |= {"micro_f1": any(gold), "semeval": any(gold), "multilabel": np.any(gold), "figer": np.any(gold)}
     if name == "squad":  # an answer of which normalisation leaves nothing has no F1 in v1.1
         worded = np.mean([bool(squad.normalize_answer(answer)) for answer in gold])
@@ -208,6 +216,13 @@ def test_cloze_by_hand():
     rows = metric.by_relation(ranks, references)
     assert rows[:, 0].tolist() == [3, 0, 1] and rows[2].tolist() == [1, 0, 1, 0.1]
     assert metric([[1, 0, 1]], [1]) == {"p1": 1, "p10": 1, "mrr": 1, "text": 0}
+
+
+def test_perplexity_by_hand():
+    """Two texts, of 2 tokens with the probabilities 1/2 and 1/8, and of 1 with 1/4."""
+    assert metrics.get("perplexity")([[math.log(1 / 16), 2], [math.log(1 / 4), 1]], None) == pytest.approx(
+        {"perplexity": 4.0}
+    )
 
 
 @settings(max_examples=60, deadline=None)
