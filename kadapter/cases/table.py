@@ -193,7 +193,7 @@ class CaseTable:
 
     def query(self, expression: str) -> np.ndarray:
         """(examples,), whether an expression in pandas' query syntax holds: `words > 12 and F and not backbone`,
-        `answer_F == "city"`, ``text.str.contains("lake") or `F+L` ``.
+        `answer_F == "city"`; a name with other signs, as F+L, stands between backticks.
 
         Raises KAdapterError for one that cannot be read, names an unknown column, or is neither true nor false.
         """

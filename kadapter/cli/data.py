@@ -14,6 +14,7 @@ class ListByDefault(typer.core.TyperGroup):
     """A group that alone, or with options alone, is its command `list`, as `kadapter data` and `kadapter presets`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts `list` in front of options."""
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = ["list", *args]
         return super().parse_args(ctx, args)

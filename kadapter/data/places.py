@@ -22,6 +22,8 @@ def datasets() -> dict[str, dict[str, Any]]:
 def matching(base: Path, pattern: str) -> list[Path]:
     """The files of a name (`*` stands for any text), gzipped or not; one that is there both ways is taken once."""
     pattern = pattern.removesuffix(".gz")
+    if Path(pattern).is_absolute():  # a file with a place of its own
+        base, pattern = Path(pattern).parent, Path(pattern).name
     found = {path.name.removesuffix(".gz"): path for end in (".gz", "") for path in base.glob(pattern + end)}
     return [found[key] for key in sorted(found) if found[key].is_file()]
 

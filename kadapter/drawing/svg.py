@@ -4,15 +4,15 @@ It draws what the pictures of this project are made of (scatter with error bars,
 axes; panels, legend, annotations), on a transparent page and without a browser or any other program.
 
 Why by hand: compared on the 18 pictures of a run of `embedded` (AMD EPYC, one core, others busy). A drawing is made for
-every picture of every stage, twice a second while a model trains, and after every click in a widget.
+every picture of every stage, twice a second while a model trains, and after every click in a widget. ::
 
-| | here | matplotlib, from the same figure | kaleido 1.5 with Chromium |
-|---|---:|---:|---:|
-| lines of our own | 560 | 214 (a prototype without swarms, caps and turned labels) | 10 |
-| more to install | nothing | nothing since captum needs it (77 MB) | kaleido and 6 others, a browser (350 MB) |
-| first import | 0.01 s | 0.35 s | 0.09 s, and 4 s until the browser is there |
-| one picture | 0.3 to 3 ms | 25 to 150 ms | 250 to 650 ms |
-| its size | 4 to 36 kB | 9 to 95 kB | 10 to 64 kB |
+    | | here | matplotlib, from the same figure | kaleido 1.5 with Chromium |
+    |---|---:|---:|---:|
+    | lines of our own | 560 | 214 (a prototype without swarms, caps and turned labels) | 10 |
+    | more to install | nothing | nothing since captum needs it (77 MB) | kaleido and 6 others, a browser (350 MB) |
+    | first import | 0.01 s | 0.35 s | 0.09 s, and 4 s until the browser is there |
+    | one picture | 0.3 to 3 ms | 25 to 150 ms | 250 to 650 ms |
+    | its size | 4 to 36 kB | 9 to 95 kB | 10 to 64 kB |
 
 Side by side the three show the same marks at the same values; matplotlib chooses other ticks, and its layout has to be
 computed by hand as here; kaleido's are plotly's own. matplotlib would take a tenth to a third of a core from training,

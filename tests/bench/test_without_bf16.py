@@ -57,6 +57,7 @@ def tiny_preset(tiny_folder, tmp_path_factory) -> Path:
     }
     del content["brief"]
     content["data"] = {"world": {"seed": 0, "entities": 60}}
+    content["datasets"]["world_relation"]["labels"] = "all"  # so small a world has labels that only dev has
     content["models"] = ["multitask", "F"]
     content["knowledge"] = {"F": content["knowledge"]["F"] | {"adapter": tiny.SIZES | {"combine": "add"}}}
     content["knowledge"]["F"]["training"] |= {"epochs": 2}

@@ -148,7 +148,7 @@ def test_facts_go_into_the_adapter_and_the_backbone_stays(folder, reading, sampl
     before, fingerprint = predict(model, encode(task, tokenizer, facts)), model.backbone.fingerprint
     settings = Settings(
         "adapter",
-        epochs=40,
+        epochs=40 if reading == "causal" else 200,  # a mask token says less of what is asked than the text before
         batch_size=4,
         learning_rate=3e-3,
         gradient_accumulation=2,

@@ -256,13 +256,15 @@ def test_features_are_listed_and_cleared(backbone, encoded, cache):
     os.utime(states.folder / "meta.json", (1e9, 1e9))
     listed = json.loads(CliRunner().invoke(app, ["features", "list", "--json"]).stdout)
     tokens = int(encoded.lengths.sum())
+    between = listed.pop(1)  # the states in float32, which the outputs were computed from
+    assert between["kind"] == "states" and between["dtype"] == "float32"
     assert [row["folder"] for row in listed] == [str(outputs.folder), str(states.folder)]  # last used first
     assert [row["tokens"] for row in listed] == [tokens, tokens]
     assert listed[1]["state_indices"] == [0, 2, 3, 4] and listed[1]["used"] == 1e9 and listed[0]["adapters"] == ["F"]
     assert all(row["bytes"] > store.nbytes for row, store in zip(listed, (outputs, states), strict=True))
     shown = CliRunner().invoke(app, ["features", "list"]).stdout
-    assert "states [0, 2, 3, 4]" in shown and "features F" in shown and "2001-09-09" in shown and "2 stores" in shown
-    assert "removed 2 stores" in CliRunner().invoke(app, ["features", "clear"]).stdout
+    assert "states [0, 2, 3, 4]" in shown and "features F" in shown and "2001-09-09" in shown and "3 stores" in shown
+    assert "removed 3 stores" in CliRunner().invoke(app, ["features", "clear"]).stdout
     assert features.stores() == [] and not states.folder.exists()
     assert "0 stores" in CliRunner().invoke(app, ["features", "list"]).stdout
 
