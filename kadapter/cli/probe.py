@@ -83,7 +83,7 @@ def _ask(
         by = names_by or (named if guesser[0] is not None else "nobody: it needs a masked model (--names-by)")
         notes.append(f"LAMA-UHN: both filters, persons' names by {by}")
     if probe == "lama-negated":
-        templates = lama.negated_templates(folder / "lama" / "relations.jsonl")
+        templates = lama.negated_templates(questions.relations_file(folder))
         table = negated.ask(model, tokenizer, asked, listed, templates, limit, progress=progress)
         return negated.rows(table, named, listed), notes
     answers = ask(model, tokenizer, asked, listed, limit, progress=progress)

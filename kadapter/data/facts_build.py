@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
-from kadapter.formats.records import dumps, json_lines, write_json_lines
+from kadapter.formats import pararel as files
+from kadapter.formats.records import dumps, write_json_lines
 from kadapter.knowledge import pararel_facts as facts
 from kadapter.knowledge.pararel_facts import NamedFact
 from kadapter.model.backbone import load_tokenizer, resolve
@@ -161,9 +162,8 @@ def _names(pararel: Path) -> list[str]:
 
 
 def _pairs(pararel: Path, relation: str) -> Iterator[dict[str, str]]:
-    for record in json_lines(pararel / f"trex_lms_vocab/{relation}.jsonl"):
-        id, subject, object = (record.text(key).strip() for key in ("uuid", "sub_label", "obj_label"))
-        yield {"id": id, "subject": subject, "object": object}
+    for row in files.read(pararel / f"trex_lms_vocab/{relation}.jsonl"):
+        yield {key: row[key].strip() for key in ("id", "subject", "object")}
 
 
 def _facts(pararel: Path, relation: str, usable: Mapping[str, int]) -> list[tuple[str, str, str]]:
@@ -177,8 +177,7 @@ def _facts(pararel: Path, relation: str, usable: Mapping[str, int]) -> list[tupl
 
 
 def _all_patterns(pararel: Path, relation: str) -> list[str]:
-    path = pararel / f"pattern_data/graphs_json/{relation}.jsonl"
-    return [record.text("pattern") for record in json_lines(path)]
+    return files.patterns(pararel / f"pattern_data/graphs_json/{relation}.jsonl")
 
 
 def _patterns(pararel: Path, relation: str) -> dict[str, object]:

@@ -128,8 +128,11 @@ class Probing:
         """Examples with the states that any row reads, in float32."""
         task = catalog.task("cloze", reading=language_kind(self.backbone), max_length=LONGEST)
         encoded = encode(task, self.tokenizer, dataset, progress=False)
-        widest = self._with(next(iter(self.adapters.values()))[0] if self.adapters else self.untrained)
-        return replace(encoded, states=open_store(widest, encoded, "states", torch.float32, progress=progress))
+        return replace(encoded, states=open_store(self._widest(), encoded, "states", torch.float32, progress=progress))
+
+    def _widest(self) -> KnowledgeModel:
+        """One that reads every state that any row reads."""
+        return self._with(next(iter(self.adapters.values()))[0] if self.adapters else self.untrained)
 
     def _with(self, adapter: KnowledgeAdapter | None) -> KnowledgeModel:
         return language_model(self.backbone, {} if adapter is None else {"adapter": adapter})
@@ -140,7 +143,7 @@ class Probing:
         """Of facts the rank of each answer among the words, (n,); of plain text the log-probability and number of its
         tokens, (n, 2)."""
         model = self._with(adapter)
-        known = self._with(self.untrained if not self.adapters else next(iter(self.adapters.values()))[0]).state_indices
+        known = self._widest().state_indices
         if encoded.states is not None and model.state_indices != known:
             if not set(model.state_indices) <= set(known):
                 raise KAdapterError(f"model {name!r} reads states {model.state_indices}; expected some of {known}")

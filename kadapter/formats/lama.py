@@ -117,11 +117,8 @@ def relations(path: Path | str) -> dict[str, dict[str, str]]:
 
 def negated_templates(path: Path | str) -> dict[str, str]:
     """Relation -> its `template_negated`, of the relations that have one (later files of LAMA do)."""
-    path = Path(path)
-    if not path.exists() and path.with_name(f"{path.name}.gz").exists():
-        path = path.with_name(f"{path.name}.gz")
     found = {}
-    for record in json_lines(path):
+    for record in json_lines(Path(path)):
         if record.data.get("template_negated"):
             found[record.text("relation")] = record.text("template_negated")
     return found

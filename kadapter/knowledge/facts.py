@@ -15,6 +15,15 @@ from kadapter.formats.schemas import CLOZE
 SUBJECT, OBJECT = "[X]", "[Y]"
 
 
+def fill(template: str, subject: str) -> str:
+    """A template with its subject, and [MASK] for the object.
+
+    >>> fill("[X] was born in [Y] .", "Ada")
+    'Ada was born in [MASK] .'
+    """
+    return template.replace(OBJECT, MASK).replace(SUBJECT, subject)
+
+
 @dataclass(frozen=True)
 class Fact:
     """One fact, with its names in words."""
@@ -72,7 +81,7 @@ def in_words(
                 {
                     "id": f"{number}-{way}",
                     "relation": fact.relation,
-                    "text": template.replace(OBJECT, MASK).replace(SUBJECT, fact.subject),
+                    "text": fill(template, fact.subject),
                     "answer": fact.object,
                     "candidates": objects.get(fact.relation, []),
                 }

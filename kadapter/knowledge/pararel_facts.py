@@ -19,7 +19,7 @@ from kadapter import values
 from kadapter.formats import cloze
 from kadapter.formats.lama import MASK
 from kadapter.formats.records import json_lines
-from kadapter.knowledge.facts import Fact, in_words, shuffled
+from kadapter.knowledge.facts import Fact, fill, in_words, shuffled
 from kadapter.knowledge.facts import plain as plain_rows
 from kadapter.values import Seed, value
 
@@ -77,15 +77,6 @@ def plain(part: str) -> list[str]:
     """Plain text: `keep`, of which a model is to go on saying what it said, or held out from it `documents` (Python's
     documentation) and `entities` (what SmolLM2 says after names)."""
     return [record.text("text") for record in json_lines(FOLDER / PLAIN) if record.text("set") == part]
-
-
-def fill(pattern: str, subject: str) -> str:
-    """A pattern with its subject, and [MASK] for the object.
-
-    >>> fill("[X] was born in [Y].", "Ada")
-    'Ada was born in [MASK].'
-    """
-    return pattern.replace("[Y]", MASK).replace("[X]", subject)
 
 
 def left(pattern: str) -> str:

@@ -16,12 +16,12 @@ from jaxtyping import Int
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from kadapter.data.places import matching
 from kadapter.errors import KAdapterError
 from kadapter.formats import pararel
-from kadapter.formats.lama import MASK
+from kadapter.knowledge.facts import fill
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.probing.probe import NOT_ASKABLE
-from kadapter.probing.questions import fill
 from kadapter.tasks.prompts import word_ids
 from kadapter.training.language import speaking_task, token_log_probabilities
 
@@ -85,15 +85,15 @@ def ask(
     Raises KAdapterError where the files are not there or nothing can be asked.
     """
     home = folder / "pararel"
-    files = sorted((home / "trex_lms_vocab").glob("P*.jsonl*"))
+    files = matching(home, "trex_lms_vocab/P*.jsonl")
     if not files:
         raise KAdapterError(f"{home} has no trex_lms_vocab/P*.jsonl: name the data folder with --data or KADAPTER_DATA")
     dropped: Counter[str] = Counter()
     rows = []
     for file in tqdm(files, desc="pararel", unit="relation", leave=False, disable=not progress):
-        wording = home / "pattern_data" / "graphs_json" / file.name
-        if wording.is_file():
-            row = _relation(model, tokenizer, file, pararel.patterns(wording), limit, bf16, dropped)
+        wording = matching(home, f"pattern_data/graphs_json/{file.name}")
+        if wording:
+            row = _relation(model, tokenizer, file, pararel.patterns(wording[0]), limit, bf16, dropped)
             rows += [] if row is None else [row]
     if not rows:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
@@ -122,7 +122,7 @@ def _relation(
         return None
     columns, place = list(ids.values()), {word: i for i, word in enumerate(ids)}
     right = np.array([place[o] for o in usable["object"]])
-    texts = [fill(pattern, subject, MASK) for pattern in patterns for subject in usable["subject"]]
+    texts = [fill(pattern, subject) for pattern in patterns for subject in usable["subject"]]
     log = token_log_probabilities(model, tokenizer, texts, columns, bf16=bf16)
     said = log.argmax(1).reshape(len(patterns), len(usable))
     return {

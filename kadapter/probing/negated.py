@@ -14,9 +14,10 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
+from kadapter.knowledge.facts import fill
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.probing.probe import askable
-from kadapter.probing.questions import Questions, fill
+from kadapter.probing.questions import Questions
 from kadapter.probing.words import WordList
 from kadapter.training.language import speaking_task, token_log_probabilities
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from kadapter.data.places import matching
 from kadapter.errors import KAdapterError
 from kadapter.formats import entity_questions, lama
 from kadapter.formats.lama import MASK
+from kadapter.knowledge.facts import fill
 
 COLUMNS = ["relation", "subject", "object", "objects", "text", "template"]
 NEUTRAL = "it"  # stands for the subject where the score without one is asked
@@ -47,15 +49,6 @@ class Questions:
         return Questions(self.table.groupby("relation", sort=False).head(limit).reset_index(drop=True), self.dropped)
 
 
-def fill(template: str, subject: str, object: str = MASK) -> str:
-    """A template with its subject and object.
-
-    >>> fill("[X] was born in [Y] .", "Ada")
-    'Ada was born in [MASK] .'
-    """
-    return object.join(part.replace("[X]", subject) for part in template.split("[Y]"))
-
-
 def neutral(template: str) -> str:
     """A template asked of nobody: its subject is `NEUTRAL`.
 
@@ -68,31 +61,31 @@ def neutral(template: str) -> str:
 
 def trex(folder: Path) -> Questions:
     """LAMA's T-REx: every relation whose file is there."""
-    templates = {relation: row["template"] for relation, row in lama.relations(_file(folder, "lama/relations")).items()}
-    files = _files(folder, "lama/TREx/P*.jsonl*")
+    templates = {relation: row["template"] for relation, row in lama.relations(relations_file(folder)).items()}
+    files = _files(folder, "lama/TREx/P*.jsonl")
     return _templated({_stem(path): path for path in files}, templates)
 
 
 def google_re(folder: Path) -> Questions:
     """LAMA's Google-RE: places and dates of birth and death. A fact that more raters reject than accept is dropped."""
-    files = {_stem(p).removesuffix("_test"): p for p in _files(folder, "lama/Google_RE/*_test.jsonl*")}
+    files = {_stem(p).removesuffix("_test"): p for p in _files(folder, "lama/Google_RE/*_test.jsonl")}
     rejected = {id for path in files.values() for id in lama.rejected(path)}
     return _templated(files, GOOGLE_RE, rejected)
 
 
 def squad(folder: Path) -> Questions:
     """LAMA's SQuAD: 305 sentences."""
-    return _sentences(_files(folder, "lama/Squad/test.jsonl*"), "Squad")
+    return _sentences(_files(folder, "lama/Squad/test.jsonl"), "Squad")
 
 
 def conceptnet(folder: Path) -> Questions:
     """LAMA's ConceptNet: sentences of the Open Mind Common Sense corpus."""
-    return _sentences(_files(folder, "lama/ConceptNet/test.jsonl*"), "ConceptNet")
+    return _sentences(_files(folder, "lama/ConceptNet/test.jsonl"), "ConceptNet")
 
 
 def entity_question(folder: Path) -> Questions:
     """EntityQuestions' test questions with [MASK] after them; any of the accepted answers is right."""
-    files = _files(folder, "entity_questions/dataset/test/P*.test.json*")
+    files = _files(folder, "entity_questions/dataset/test/P*.test.json")
     rows = []
     for path in files:
         for row in entity_questions.read(path):
@@ -151,12 +144,13 @@ def _stem(path: Path) -> str:
     return path.name.split(".")[0]
 
 
-def _file(folder: Path, name: str) -> Path:
-    return _files(folder, f"{name}.jsonl*")[0]
+def relations_file(folder: Path) -> Path:
+    """LAMA's `relations.jsonl` in the data folder. Raises KAdapterError where it is missing."""
+    return _files(folder, "lama/relations.jsonl")[0]
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    found = sorted(folder.glob(pattern))
+    found = matching(folder, pattern)
     if not found:
         raise KAdapterError(
             f"{folder} has no {pattern}: name the folder that holds the probes' files with --data or KADAPTER_DATA "

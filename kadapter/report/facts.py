@@ -11,25 +11,24 @@ from kadapter.cases.exports import tex
 from kadapter.report import markup, published
 from kadapter.report.markup import Marked
 
-COLUMNS = {  # of Table 5: key in published.yaml -> (probe as `kadapter probe` names it, whether filtered as LAMA-UHN)
-    "google_re": ("lama-google-re", False),
-    "uhn_google_re": ("lama-google-re", True),
-    "trex": ("lama-trex", False),
-    "uhn_trex": ("lama-trex", True),
-    "conceptnet": ("lama-conceptnet", False),
-    "squad": ("lama-squad", False),
+COLUMNS = {  # of Table 5: key in published.yaml -> the probe as `kadapter probe` names it
+    "google_re": "lama-google-re",
+    "uhn_google_re": "lama-google-re-uhn",
+    "trex": "lama-trex",
+    "uhn_trex": "lama-trex-uhn",
+    "conceptnet": "lama-conceptnet",
+    "squad": "lama-squad",
 }
 HERE, PAPER = "here", "K-Adapter, Table 5"
 UNTOLD = "not told"
 
 
-def table5(rows: Iterable[Mapping[str, Any]], uhn: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
+def table5(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """The published rows of LAMA, then those of the models probed here: model, source, words, and `COLUMNS` (percent).
 
     Args:
         rows: as `kadapter probe --json` prints them, of any number of models, probes and word lists; the mean over
             relations of P@1 counts.
-        uhn: the same of `--uhn`.
 
     `words` names the list among whose words the objects were ranked, with how many of them could be asked of the model;
     NaN is what nobody has measured.
@@ -40,15 +39,13 @@ def table5(rows: Iterable[Mapping[str, Any]], uhn: Iterable[Mapping[str, Any]] =
         | dict(zip(entry["metrics"], row["scores"], strict=True))
         for row in [*entry["rows"], *entry["others"]]
     ]
+    columns = {probe: key for key, probe in COLUMNS.items()}
     ours: dict[tuple[str, str], dict[str, Any]] = {}
-    for filtered, found in ((False, rows), (True, uhn)):
-        for row in found:
-            key = next((key for key, column in COLUMNS.items() if column == (row["probe"], filtered)), None)
-            if key is None or row["relation"] != "macro" or row["metric"] != "P@1":
-                continue
+    for row in rows:
+        if row["probe"] in columns and row["relation"] == "macro" and row["metric"] == "P@1":
             words = f"{row['words']} ({row['word_count']:,})"
             line = ours.setdefault((row["model"], words), {"model": row["model"], "source": HERE, "words": words})
-            line[key] = 100 * row["value"]
+            line[columns[row["probe"]]] = 100 * row["value"]
     frame = pd.DataFrame([*lines, *ours.values()], columns=["model", "source", "words", *COLUMNS])
     return frame.astype(dict.fromkeys(COLUMNS, float))
 

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from kadapter.cli.main import app
 from kadapter.errors import KAdapterError
+from kadapter.knowledge.facts import fill
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.probing import consistency, negated, probe
-from kadapter.probing.questions import COLUMNS, Questions, fill
+from kadapter.probing.questions import COLUMNS, Questions
 from kadapter.probing.words import WordList, word_list
 from kadapter.training.language import language_model
 from tests import speaking

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kadapter.errors import KAdapterError
+from kadapter.knowledge.facts import fill
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.probing import negated, questions, uhn
 from kadapter.training.language import language_model, token_log_probabilities
@@ -134,5 +135,5 @@ def test_templates_are_negated_by_hand():
 
 @given(st.text(alphabet=st.characters(exclude_characters="[]"), min_size=1))
 def test_a_filled_template_has_one_mask_and_its_subject(subject):
-    text = questions.fill("In [Y] lives [X] .", subject)
+    text = fill("In [Y] lives [X] .", subject)
     assert text == f"In [MASK] lives {subject} ."

@@ -22,7 +22,7 @@ def rows(model: str, probe: str, value: float, words: str = "common_vocab_cased.
 @pytest.fixture
 def table() -> pd.DataFrame:
     found = [*rows("smollm2", "lama-trex", 0.12), *rows("smollm2 <F>", "lama-trex", 0.985), *rows("x", "pararel", 0.5)]
-    return facts.table5(found, uhn=rows("smollm2", "lama-trex", 0.081))
+    return facts.table5([*found, *rows("smollm2", "lama-trex-uhn", 0.081)])
 
 
 def test_table_5_has_the_published_rows_and_ours(table):
