@@ -2,8 +2,9 @@
 expected answer (Table 6)."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -11,8 +12,12 @@ from transformers import PreTrainedTokenizerBase
 from kadapter.errors import KAdapterError
 from kadapter.formats.lama import MASK
 from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.probing.models import load
 from kadapter.tasks.prompts import word_ids
-from kadapter.training.language import answer_log_likelihoods, speaking_task, token_log_probabilities
+from kadapter.training.language import answer_log_likelihoods, read_on, speaking_task, token_log_probabilities
+
+FOLLOW = 8  # tokens that are read on after a word
+ENDS = ".!?;:\n"  # where a sentence that was read on is cut
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,16 @@ class Completion:
         probabilities: of each, among the whole vocabulary.
         rank: of the expected answer among the candidates, from 1; None for none, or one of several tokens.
         probability: of the expected answer; of several tokens the geometric mean of theirs. None for none.
+        tokens: of the words.
+        continued: of a causal model that was asked to read on, each word with what it says next; () otherwise.
     """
 
     words: tuple[str, ...]
     probabilities: tuple[float, ...]
     rank: int | None = None
     probability: float | None = None
+    tokens: tuple[int, ...] = ()
+    continued: tuple[str, ...] = ()
 
 
 def completed(text: str, causal: bool) -> str:
@@ -73,12 +82,39 @@ def complete(
     names = None if candidates is None else list(candidates)
     best = np.argsort(-log[columns], kind="stable")[:k]
     words = tuple(str(tokenizer.decode([int(columns[i])])).strip() if names is None else names[i] for i in best)
-    found = Completion(words, tuple(math.exp(log[columns[i]]) for i in best))
+    tokens = tuple(int(columns[i]) for i in best)
+    found = Completion(words, tuple(math.exp(log[columns[i]]) for i in best), tokens=tokens)
     if not (answer := answer.strip()):
         return found
     token = (candidates or {}).get(answer, word_ids(tokenizer, [answer]).get(answer))
     if token is None:
         mean = float(answer_log_likelihoods(model, tokenizer, [text], [[answer]])[0][0])
-        return Completion(found.words, found.probabilities, None, math.exp(mean))
+        return replace(found, probability=math.exp(mean))
     rank = 1 + int((log[columns] > log[token]).sum())
-    return Completion(found.words, found.probabilities, rank, math.exp(log[token]))
+    return replace(found, rank=rank, probability=math.exp(log[token]))
+
+
+def ask(named: str, text: str, plug: Sequence[str | Path] = (), top: int = 5) -> Completion:
+    """Ask a model by name for one text: what `kadapter ask` prints.
+
+    Args:
+        named: a backbone's name or folder, a saved model or adapter, or a run.
+        text: with one [MASK]; a causal model also takes an open end.
+        plug: folders of adapters to plug in.
+        top: words.
+
+    Raises KAdapterError as `completed`, for a model that does not speak, and for an adapter that changes no word.
+    """
+    model, tokenizer = load(named, plug)
+    found = complete(model, tokenizer, text, k=top)
+    if speaking_task(model).reading == "masked":
+        return found
+    said = read_on(model, tokenizer, completed(text, True), found.tokens, FOLLOW)
+    return replace(found, continued=tuple(_sentence(str(tokenizer.decode(tokens))) for tokens in said))
+
+
+def _sentence(said: str) -> str:
+    """The beginning of a text, to the end of its first sentence."""
+    start = len(said) - len(said.lstrip())
+    end = next((at for at in range(start + 1, len(said)) if said[at] in ENDS), len(said))
+    return said[:end].strip()

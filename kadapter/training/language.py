@@ -30,6 +30,7 @@ __all__ = [
     "answer_log_likelihoods",
     "language_model",
     "perplexity",
+    "read_on",
     "speaking_task",
     "token_log_probabilities",
     "word_ids",
@@ -88,6 +89,34 @@ def token_log_probabilities(
         out[chosen] = (log if columns is None else log[:, columns]).cpu().numpy()
     place = {text: i for i, text in enumerate(asked)}
     return out[[place[text] for text in texts]]
+
+
+@torch.no_grad()
+def read_on(
+    model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, text: str, first: Sequence[int], most: int
+) -> list[list[int]]:
+    """What a causal model says after each of some first tokens that stand where a text has [MASK]: that token, and at
+    most `most` more, always the most probable one, until the model ends.
+
+    Raises KAdapterError as `token_log_probabilities`, and for a masked model.
+    """
+    if speaking_task(model).reading != "causal":
+        raise KAdapterError("a masked model does not read on: expected a causal one")
+    [prompt] = Prompts(tokenizer, "causal", _longest(model)).read([text], [text])
+    said = [[int(token)] for token in first]
+    going = [tokens for tokens in said if tokens[0] not in tokenizer.all_special_ids]
+    for _ in range(most):
+        if not going:
+            break
+        ids = [[*prompt.ids, *tokens][-_longest(model) :] for tokens in going]
+        encoded = _encoded(ids, [[len(one) - 1] for one in ids], None, tokenizer)
+        best = {}
+        for chosen, _, result in answered(model, encoded, 1024):
+            best |= dict(zip(chosen, result.logits.argmax(-1).tolist(), strict=True))
+        for place, tokens in enumerate(going):
+            tokens.append(best[place])
+        going = [tokens for tokens in going if tokens[-1] not in tokenizer.all_special_ids]
+    return [[token for token in tokens if token not in tokenizer.all_special_ids] for tokens in said]
 
 
 @torch.no_grad()

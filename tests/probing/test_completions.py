@@ -9,11 +9,14 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from kadapter.errors import KAdapterError
+from kadapter.hub.adapter_folder import save_adapter
+from kadapter.model.adapter import AdapterConfig, PretrainingHead, build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.probing import probe, questions
-from kadapter.probing.completions import complete
+from kadapter.probing.completions import ask, complete
+from kadapter.probing.models import load
 from kadapter.probing.words import COMMON, FOLDER, word_list
-from kadapter.training.language import language_model
+from kadapter.training.language import language_model, read_on
 from tests import speaking
 
 
@@ -97,3 +100,60 @@ def test_smollm2_is_asked_as_plain_transformers_would(real_data):
         assert row.top[0] == names[int(scores[columns].argmax())]
         assert row.rank == 1 + int((scores[columns] > scores[one[row.object]]).sum())
         assert math.isclose(row.log_probability, float(scores.log_softmax(-1)[one[row.object]]), abs_tol=1e-3)
+
+
+@torch.no_grad()
+def greedy(plain, tokenizer, text: str, first: int, most: int) -> list[int]:
+    ids = [*tokenizer(text)["input_ids"], first]
+    said = [first]
+    for _ in range(most):
+        said.append(int(plain(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        ids.append(said[-1])
+        if said[-1] in tokenizer.all_special_ids:
+            return said[:-1]
+    return said
+
+
+def test_reading_on_is_greedy_decoding(speaker):
+    plain, model, tokenizer = speaker
+    if tokenizer.mask_token:
+        with pytest.raises(KAdapterError, match="does not read on"):
+            read_on(model, tokenizer, "Person knows [MASK]", [5], 3)
+        return
+    found = complete(model, tokenizer, "Person knows", k=3)
+    said = read_on(model, tokenizer, "Person knows [MASK]", found.tokens, 4)
+    assert said == [greedy(plain, tokenizer, "Person knows", token, 4) for token in found.tokens]
+    assert read_on(model, tokenizer, "Person knows [MASK]", found.tokens, 0) == [[t] for t in found.tokens]
+
+
+@pytest.fixture(scope="module")
+def speaking_adapter(tmp_path_factory):
+    """A causal backbone's folder, and that of an adapter as if it had been trained with a language head."""
+    folder = tmp_path_factory.mktemp("ask")
+    backbone = Backbone(speaking.make("llama", folder / "llama"))
+    sizes = {"plug_layers": (0, 2), "width": 8, "layers": 1, "heads": 1, "inner": 8}
+    adapter = build_adapter(AdapterConfig.for_backbone(backbone, **sizes))
+    model = language_model(backbone, {"mine": adapter})
+    torch.manual_seed(0)
+    weights = {f"fusion.{name}": torch.randn(leaf.shape) for name, leaf in model.fusion.state_dict().items()}
+    adapter.provenance = {"name": "mine"}
+    adapter.pretraining_head = PretrainingHead("cloze", model.require_task().options(), "residual", weights)
+    save_adapter(adapter, folder / "mine", backbone)
+    silent = build_adapter(AdapterConfig.for_backbone(backbone, **sizes))
+    save_adapter(silent, folder / "silent", backbone)
+    return folder
+
+
+def test_an_adapter_is_plugged_in_by_its_folder(speaking_adapter):
+    base, mine = str(speaking_adapter / "llama"), speaking_adapter / "mine"
+    plain = ask(base, "Person knows", top=3)
+    with_it = ask(base, "Person knows", [mine], top=3)
+    assert with_it != plain and len(with_it.words) == len(with_it.continued) == 3
+    assert ask(str(mine), "Person knows [MASK] well.", top=3) == with_it  # the model that it was trained in
+    model, _ = load(base, [mine, mine])
+    assert model.adapter_names == ["mine", "mine-2"]
+
+
+def test_an_adapter_that_changes_no_word_is_refused(speaking_adapter):
+    with pytest.raises(KAdapterError, match="silent was pre-trained with nothing and would change no word"):
+        load(str(speaking_adapter / "llama"), [speaking_adapter / "silent"])
