@@ -3,6 +3,8 @@
 On Linux the processes are forked from a server that has imported what the notebooks import and has done nothing else:
 shared imports, no shared state. The kernel is forked likewise, before papermill starts a thread or an event loop.
 Elsewhere each process starts from nothing.
+
+No process outlives the one that needs it, however that one ended: each watches a pipe whose other end its parent holds.
 """
 
 import atexit
@@ -10,12 +12,15 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import Any
 
+import psutil
 from jupyter_client.provisioning import LocalProvisioner
 
 from kadapter.machine import threads
@@ -68,13 +73,34 @@ def _execute(notebook: str, out: str, parameters: dict[str, Any], log: str, envi
     os.dup2(files[0], 0)
     os.dup2(files[1], 1)
     os.dup2(files[1], 2)
+    pipeline = multiprocessing.parent_process()
+    assert pipeline is not None  # this is a process that `start` started
     if FORKS:
         multiprocessing.set_start_method("fork", force=True)  # what a program of its own has
         _Kernel.waiting = _Kernel()
         os.environ["JUPYTER_DEFAULT_PROVISIONER_NAME"] = "kadapter-forked"
+    _when(pipeline.join, _end_all)  # after the fork: a thread does not come along
     import papermill
 
     papermill.execute_notebook(notebook, out, parameters, kernel_name="python3", progress_bar=False)
+
+
+def _when(ended: Callable[[], object], then: Callable[[], object]) -> None:
+    """Call `then` in a thread as soon as `ended`, which waits, returns."""
+
+    def watch() -> None:
+        ended()
+        then()
+
+    threading.Thread(target=watch, name="watch of the parent process", daemon=True).start()
+
+
+def _end_all() -> None:
+    """End this process and all that it has started, at once: nobody waits for what they do."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    os._exit(1)
 
 
 class _Kernel:
@@ -86,12 +112,15 @@ class _Kernel:
 
     def __init__(self) -> None:
         read, self._write = os.pipe()
+        alive, self._alive = os.pipe()  # never written to: it closes when papermill's process ends
         self.returncode: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._write)
-            _become_kernel(read)
+            os.close(self._alive)
+            _become_kernel(read, alive)
         os.close(read)
+        os.close(alive)
 
     def launch(self, connection_file: str, folder: str) -> None:
         os.write(self._write, f"{connection_file}\n{folder}".encode())
@@ -121,7 +150,7 @@ class _Kernel:
         self.send_signal(signal.SIGKILL)
 
 
-def _become_kernel(pipe: int) -> None:
+def _become_kernel(pipe: int, alive: int) -> None:
     """Wait for the connection file, then be a kernel until it is shut down; never returns."""
     os.setsid()  # an interrupt of the kernel is not one of papermill
     with os.fdopen(pipe, encoding="utf-8") as told:
@@ -129,6 +158,7 @@ def _become_kernel(pipe: int) -> None:
     if not connection_file:  # papermill ended before it needed a kernel
         os._exit(0)
     os.chdir(folder)
+    _when(lambda: os.read(alive, 1), _end_all)
     if "torch" in sys.modules:  # it read the environment when the server imported it
         threads.use()
     if "PLOTLY_RENDERER" not in os.environ:  # plotly asked where it is when the server imported it: nowhere

@@ -363,8 +363,9 @@ def test_a_failed_stage_leaves_its_older_run(tmp_path, stages):
     assert runs.find(tmp_path / "runs", "toy") == [], "it was made from another notebook than the one there is now"
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_interrupting_stops_everything_and_leaves_nothing(tmp_path, sent):
+@pytest.fixture
+def at_work(tmp_path):
+    """A `kadapter run` in a process of its own whose first stage sleeps, and the number of that stage's kernel."""
     books = toy_notebooks(tmp_path / "notebooks")
     content = "import os, pathlib, time\npathlib.Path({!r}).write_text(str(os.getpid()))\ntime.sleep(300)"
     takes = "out = data = datasets = overlap = roles = None"
@@ -380,15 +381,42 @@ def test_interrupting_stops_everything_and_leaves_nothing(tmp_path, sent):
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             until = time.monotonic() + 200
-            while not (tmp_path / "pid").exists() and process.poll() is None and time.monotonic() < until:
+            pid = tmp_path / "pid"
+            while not (pid.exists() and pid.read_text()) and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.05)
-            process.send_signal(sent)
-            _, errors = process.communicate(timeout=60)
+            yield process, int(pid.read_text())
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_stops_everything_and_leaves_nothing(tmp_path, at_work, sent):
+    process, kernel = at_work
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "kadapter: stopped; finished stages are kept\n")
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert gone(kernel)
     assert names_under(tmp_path / "runs" / "toy") == []
+
+
+def test_no_process_outlives_a_killed_pipeline(at_work):
+    process, kernel = at_work
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert kernel in [child.pid for child in below]
+    process.kill()
+    assert all(gone(child.pid) for child in below)
+
+
+def test_no_kernel_outlives_a_killed_papermill(tmp_path, at_work):
+    process, kernel = at_work
+    papermill = psutil.Process(kernel).parent()
+    assert papermill is not None
+    papermill.kill()
+    assert gone(kernel)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the notebook's process ended before it was done" in errors
+    assert names_under(tmp_path / "runs" / "toy") == ["all.failed.ipynb"], "as after any failure"
 
 
 def test_what_a_stage_started_ends_with_it_however_fast_the_stage_ends(tmp_path, stages, monkeypatch):
