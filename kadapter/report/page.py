@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from kadapter.report import breakdown, explain, figures, markup, paper
+from kadapter.report import breakdown, explain, figures, markup, paper, shared
 from kadapter.report.examples import Changed
 from kadapter.report.markup import Column, Marked, sure
 from kadapter.report.rendering import NO_SHARES, SIGNIFICANT, first_with_knowledge, p_value, percent, shown, span
@@ -82,6 +82,7 @@ def page(
         ("labels", "Labels", breakdown.labels(by_label)),
         ("paper", "Beside the paper", paper.section(beside_published, published_rows)),
         ("knowledge", "Knowledge adapters", _knowledge(pretrained, notebooks)),
+        ("shared", "What knowledge and tests share", shared.section(found)),
         ("runs", "Runs", explain.origin(preset, found, graph) + _runs(found, notebooks)),
     ]
     parts = [part for part in parts if part[2]]

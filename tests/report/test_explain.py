@@ -130,6 +130,13 @@ def test_notebooks_are_linked_from_where_the_page_will_be(root):
     elsewhere = explain.notebooks(found, "synthetic", root / "page.html")
     assert elsewhere[run] == f"synthetic/{run}/notebook.ipynb" and "data/all" not in elsewhere
     page = report.write_html(root, "synthetic", folder / "all/report.html")
+    assert 'id="shared"' not in page.read_text(encoding="utf-8")  # nothing was compared
+    named = {"knowledge": "world_factual", "split": "train", "downstream": "world_relation", "part": "dev"}
+    counts = dict.fromkeys(("text", "text_of_part", "pair", "pair_of_part", "fact", "fact_of_part", "removed"), 3)
+    manifest = {"source": {}, "datasets": {}, "overlap": {"rule": "remove", "rows": [named | counts]}}
+    (root / "synthetic/data/all/data.json").write_text(json.dumps(manifest))
+    page = report.write_html(root, "synthetic", folder / "all/report.html")
+    assert "What knowledge and tests share</h2>" in page.read_text(encoding="utf-8")
     assert f'href="../../{run}/notebook.ipynb"' in page.read_text(encoding="utf-8")
     assert (page.parent / f"../../{run}/notebook.ipynb").is_file()
 
