@@ -8,7 +8,7 @@ universaldependencies.org/format.
 `id` is `sent_id`, or the sentence's position from 0 where there is none. Multiword tokens (`3-4`) and empty nodes
 (`8.1`) are skipped; comments, LEMMA, XPOS, FEATS, DEPS and MISC are not kept: `write` puts `_`. Several roots are
 accepted. A line without ten columns, ids that do not count 1, 2, ..., an empty FORM, a HEAD that is no word of the
-sentence or the word itself, and a sentence without a root or without words raise.
+sentence or the word itself, heads in a circle, and a sentence without a root or without words raise.
 """
 
 from pathlib import Path
@@ -73,6 +73,24 @@ def _check_tree(path: Path, block: list[tuple[int, str]], heads: list[int]) -> N
             raise FormatError(path, f"line {at}", "HEAD", head, f"0 to {len(heads)}, and not the word itself ({word})")
     if 0 not in heads:
         raise FormatError(path, first, "HEAD", heads, "a root: a word whose HEAD is 0")
+    if circle := _circle(heads):
+        found = " -> ".join(str(word) for word in circle[:8])
+        raise FormatError(path, first, "HEAD", found, "a tree: the heads of every word end at a root")
+
+
+def _circle(heads: list[int]) -> list[int]:
+    """The first words, counted from 1, whose heads lead back to them; [] for a tree."""
+    reached = {0}  # words from which a root is reached
+    for start in range(1, len(heads) + 1):
+        way: dict[int, None] = {}  # in the order in which it is gone
+        word = start
+        while word not in reached:
+            if word in way:
+                return [*list(way)[list(way).index(word) :], word]
+            way[word] = None
+            word = heads[word - 1]
+        reached.update(way)
+    return []
 
 
 def write(dataset: Dataset, path: Path | str) -> None:
@@ -87,6 +105,8 @@ def write(dataset: Dataset, path: Path | str) -> None:
             except ValueError:
                 lengths = "words, heads, deprels and upos of different lengths"
                 raise KAdapterError(f"sentence {row['id']!r} has {lengths}; expected one of each per word") from None
+            if all(0 <= head <= len(columns) for head in row["heads"]) and (circle := _circle(row["heads"])):
+                raise KAdapterError(f"sentence {row['id']!r}: the heads of words {circle} form a circle")
             for number, (word, head, deprel, upos) in enumerate(columns, 1):
                 line = f"{number}\t{word}\t_\t{upos}\t_\t_\t{head}\t{deprel}\t_\t_"
                 if line.count("\t") != 9 or "\n" in line or not word:

@@ -5,8 +5,8 @@
 
 e1 is the subject and e2 the object; the direction stays in the label. The text is the sentence without its quotation
 marks and tags, spacing as published; `tokens` is empty. Comments are not kept, and entity ids and types have no place
-in the file; `write` turns line breaks in a text into spaces. A line that does not fit and tags that are missing,
-repeated or empty raise.
+in the file; `write` turns line breaks in a text into spaces. A line that does not fit, tags that are missing,
+repeated or empty, and nominals that overlap raise.
 """
 
 import re
@@ -61,7 +61,13 @@ def _unmark(path: Path, number: int, marked: str) -> tuple[str, tuple[int, int, 
     spans = offset["<e1>"], offset["</e1>"], offset["<e2>"], offset["</e2>"]
     if spans[0] >= spans[1] or spans[2] >= spans[3]:
         raise FormatError(path, f"line {number}", "tags", marked, "text inside <e1></e1> and inside <e2></e2>")
+    if _overlap(*spans):
+        raise FormatError(path, f"line {number}", "tags", marked, "two nominals that do not overlap")
     return _TAG.sub("", marked), spans
+
+
+def _overlap(start: int, end: int, other_start: int, other_end: int) -> bool:
+    return start < other_end and other_start < end
 
 
 def write(dataset: Dataset, path: Path | str) -> None:
@@ -81,6 +87,8 @@ def _mark(row: dict) -> str:
     text = row["text"].translate({10: " ", 13: " "})
     if _TAG.search(text):
         raise KAdapterError(f"the text of row {row['id']!r} holds one of the tags <e1> </e1> <e2> </e2>: {text[:60]!r}")
+    if _overlap(*(row[column] for column in ("subj_start", "subj_end", "obj_start", "obj_end"))):
+        raise KAdapterError(f"row {row['id']!r}: its entities overlap; expected two apart from each other")
     tags = [("subj_end", "</e1>"), ("obj_end", "</e2>"), ("subj_start", "<e1>"), ("obj_start", "<e2>")]
     for column, tag in sorted(tags, key=lambda pair: row[pair[0]], reverse=True):
         text = text[: row[column]] + tag + text[row[column] :]

@@ -8,7 +8,8 @@ A question has the paragraphs of its article, in their order: its own and the ot
 fewer. Answers may be empty or missing (SQuAD 2.0's questions without an answer), a repeated one is kept. Which
 paragraph is a question's own, `answer_start`, titles and other keys are not kept: an answer counts wherever it occurs.
 `write` puts a question under the first paragraph that holds one of its answers (offset -1 where none does), so that
-reading gives the same rows. A missing field, a wrong type, and a file without the list `data` raise.
+reading gives the same rows. A missing field, a wrong type, an `answer_start` at which its answer does not stand, and a
+file without the list `data` raise.
 """
 
 import random
@@ -45,7 +46,7 @@ def read(path: Path | str, paragraphs: int | None = None, seed: int = 0) -> Data
                     others = [i for i in range(len(contexts)) if i != own]
                     drawn = random.Random(f"{seed}/{id}").sample(others, paragraphs - 1)
                     shown = [contexts[i] for i in sorted([own, *drawn])]
-                answers = [answer.text("text") for answer in _children(question, "answers", default=[])]
+                answers = [_answer(answer, contexts[own]) for answer in _children(question, "answers", default=[])]
                 rows.add(id, question.text("question"), answers, shown)
     return rows.dataset()
 
@@ -54,6 +55,14 @@ def _children(record: Record, key: str, default: list | None = None) -> Iterator
     """The objects of a list."""
     for i, value in enumerate(record.items(key, "a list of objects", default)):
         yield Record(record.file, record.unit, record.number, value, f"{record.prefix}{key}[{i}].")
+
+
+def _answer(answer: Record, context: str) -> str:
+    """An answer's text, which stands at its `answer_start`, if it has one and stands anywhere."""
+    text = answer.text("text")
+    if answer.data.get("answer_start", -1) != -1 and not context.startswith(text, answer.integer("answer_start")):
+        raise answer.wrong("answer_start", f"where {text[:40]!r} begins in its context, or -1")
+    return text
 
 
 def write(dataset: Dataset, path: Path | str) -> None:

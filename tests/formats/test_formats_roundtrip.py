@@ -97,8 +97,12 @@ def test_semeval(tmp_path, data):
     rows = []
     for _ in range(data.draw(st.integers(1, 3))):
         text = data.draw(texts)
-        starts = [data.draw(st.integers(0, len(text) - 1)) for _ in range(2)]
-        ends = [data.draw(st.integers(start + 1, len(text))) for start in starts]
+        text += data.draw(texts)  # of two characters at least: a nominal needs one
+        borders = sorted(data.draw(st.lists(st.integers(1, len(text) - 1), max_size=3)))
+        cuts = sorted({0, *borders, len(text)})
+        spans = [(start, end) for start, end in zip(cuts, cuts[1:], strict=False)]
+        spans = [(0, 1), (1, len(text))] if len(spans) < 2 else data.draw(st.permutations(spans))
+        starts, ends = ([span[i] for span in spans[:2]] for i in (0, 1))
         row = {"id": data.draw(lines), "text": text, "label": data.draw(lines), "tokens": []}
         row |= dict(zip(("subj_start", "obj_start", "subj_end", "obj_end"), starts + ends, strict=True))
         rows.append(row | dict.fromkeys(ENTITY_IDS + TYPES, ""))
@@ -147,11 +151,10 @@ def test_conllu(tmp_path, data):
     rows = []
     for _ in range(data.draw(st.integers(1, 3))):
         count = data.draw(st.integers(1, 5))
-        heads = [
-            data.draw(st.integers(0, count).filter(lambda head, word=word: head != word))
-            for word in range(1, count + 1)
-        ]
-        heads[data.draw(st.integers(0, count - 1))] = 0
+        order = data.draw(st.permutations(range(1, count + 1)))  # a word's head stands before it in this order
+        heads = [0] * count
+        for place, word in enumerate(order):
+            heads[word - 1] = data.draw(st.sampled_from([0, *order[:place]]))
         columns = {name: [data.draw(field) for _ in heads] for name in ("deprels", "upos")}
         tokens = [data.draw(field.filter(bool)) for _ in heads]
         rows.append({"id": data.draw(plain.map(str.strip)), "words": tokens, "heads": heads, **columns})

@@ -250,8 +250,8 @@ def test_semeval_keeps_the_spacing(tmp_path):
 
 
 def test_semeval_tags_in_any_order(tmp_path):
-    text = '7\t"x <e2>a <e1>b</e1></e2><e3>"\nOther\n'
-    assert rows("semeval", tmp_path, text) == [relation("7", "x a b<e3>", (4, 5), (2, 5), "Other")]
+    text = '7\t"x <e2>a </e2><e1>b</e1><e3>"\nOther\n'
+    assert rows("semeval", tmp_path, text) == [relation("7", "x a b<e3>", (4, 5), (2, 4), "Other")]
 
 
 def test_semeval_writes_the_published_form(tmp_path):
@@ -348,6 +348,12 @@ def test_squad_draws_paragraphs_by_seed(tmp_path):
             '{"data": [{"paragraphs": [{"qas": []}]}]}',
             r"data record 1: paragraphs\[0\].context: found nothing; expected a string",
         ),
+        (
+            '{"data": [{"paragraphs": [{"context": "a b", "qas": [{"id": "1", "question": "?", "answers": '
+            '[{"text": "b", "answer_start": 1}]}]}]}]}',
+            r"answers\[0\].answer_start: found 1; expected where 'b' begins in its context, or -1",
+        ),
+        ('{"data": [{"paragraphs": [], "paragraphs": []}]}', "the key 'paragraphs' stands twice in one object"),
     ],
 )
 def test_broken_squad_says_where(text, message, tmp_path):
@@ -642,6 +648,7 @@ BROKEN = [
     ),
     ("cosmosqa_jsonl", by_line(COSMOSQA, 0, "label", to="4"), "line 1: label: found '4'; expected 0, 1, 2 or 3"),
     ("cosmosqa_jsonl", by_line(COSMOSQA, 0, "label", to=True), "line 1: label: found True; expected 0, 1, 2 or 3"),
+    ("cosmosqa_jsonl", '{"id": "1", "id": "2"}', "line 1: JSON: .*; expected a JSON value .the key 'id' stands twice"),
     ("cosmosqa_jsonl", by_line(COSMOSQA, 1, "answer3", to=...), "line 2: answer3: found nothing; expected a string"),
     ("cosmosqa_csv", "id,context\n1,2\n", "line 1: header: found .*; expected a column 'question'"),
     ("cosmosqa_csv", SAMPLES["cosmosqa_csv"][2] + "1,2\n", "line 4: fields: found 2; expected 8, as in the header"),
@@ -672,6 +679,11 @@ BROKEN = [
         r"line 5: HEAD: found 2; expected 0 to 4, and not the word itself \(2\)",
     ),
     ("conllu", CONLLU.replace("\t0\troot\t_\tSpace", "\t1\troot\t_\tSpace"), "line 1: HEAD: found .*; expected a root"),
+    (
+        "conllu",
+        CONLLU.replace("\t4\taux", "\t3\taux").replace("\t4\tadvmod", "\t2\tadvmod"),
+        "line 1: HEAD: found '2 -> 3 -> 2'; expected a tree",
+    ),
     ("conllu", CONLLU + "# sent_id = 3\n\n", "line 13: sentence: found '# sent_id = 3'; expected at least one word"),
     ("semeval", SEMEVAL.replace("2\t", "2 "), 'line 5: sentence: found .*; expected id<TAB>"sentence"'),
     (
@@ -680,6 +692,7 @@ BROKEN = [
         "line 5: tags: found .*; expected <e1>, </e1>, <e2> and </e2>, once each",
     ),
     ("semeval", SEMEVAL.replace("<e2>desk</e2>", "<e2></e2>"), "line 5: tags: found .*; expected text inside"),
+    ("semeval", '7\t"x <e2>a <e1>b</e1></e2>"\nOther\n', "line 1: tags: found .*; expected two nominals that do not"),
     ("semeval", SEMEVAL.replace("Other\n", ""), "line 6: label: found 'Comment:'; expected a label such as"),
     (
         "semeval",
@@ -772,6 +785,8 @@ def test_token_spans():
         ("semeval", "label", "Comment: x", "expected one line of text"),
         ("semeval", "label", " x", "expected one line of text"),
         ("semeval", "id", "1\t2", "expected one line of text"),
+        ("semeval", "obj_start", 20, "its entities overlap; expected two apart from each other"),
+        ("conllu", "heads", [0, 3, 2, 1], r"the heads of words \[2, 3, 2\] form a circle"),
         ("conllu", "id", "a\nb", "expected no white space around it and no line break"),
         ("conllu", "words", ["I", "", "n't", "go"], "word 2 is ''; expected a word"),
         ("conllu", "words", ["I", "a\tb", "n't", "go"], r"word 2 is 'a\\tb'; expected .* no tab"),
