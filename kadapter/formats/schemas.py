@@ -42,5 +42,9 @@ PROBE = Features(
 # text, which has no [MASK], no answer and no relation (early version of the paper; Petroni et al., 2019).
 CLOZE = Features(id=_STRING, relation=_STRING, text=_STRING, answer=_STRING, candidates=List(_STRING))
 
+# Mentions of entities in a row's text, with the entities' ids: a column that a linked dataset of any schema has, too
+# (map-tuning).
+LINKS = List({"start": _INT, "end": _INT, "entity": _STRING})
+
 # An edge of a knowledge graph.
 TRIPLE = Features(id=_STRING, head=_STRING, relation=_STRING, tail=_STRING)
