@@ -82,11 +82,9 @@ def run(
 
 def _tell_stages(pipeline: "Pipeline") -> None:
     """Every stage with what would be done, and how long it may take: as long as before, or as stages of its kind."""
-    from kadapter import runs
-
     forecast = pipeline.forecast
     for stage in pipeline.stages:
-        if not pipeline.force and runs.key_of(pipeline.base / stage.id) == pipeline.keys[stage.id]:
+        if pipeline.is_finished(stage):
             forecast.kept.add(stage.id)
             typer.echo(f"kept  {stage.id}")
         else:

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from kadapter import errors, runs, threads
 from kadapter.errors import KAdapterError
-from kadapter.experiment import progress, stage_process
+from kadapter.experiment import progress, seal, stage_process
 from kadapter.experiment.graph import Stage, graph, keys
 from kadapter.experiment.progress import Forecast
 
@@ -76,6 +76,7 @@ class Pipeline:
         self.children: list[_Child] = []
         self.forecast = Forecast(self.stages, self.base)
         self.bar: tqdm | None = None
+        self._finished: dict[str, bool] = {}  # by stage, before this execution
 
     def run(self) -> Path:
         """Execute what is not finished; the folder of the last stage's run.
@@ -101,7 +102,7 @@ class Pipeline:
         try:
             while waiting or self.children:
                 for stage in list(waiting):  # every one stands after those it needs
-                    if done.issuperset(stage.needs) and self._is_finished(stage):
+                    if done.issuperset(stage.needs) and self.is_finished(stage):
                         self.forecast.kept.add(stage.id)
                         self._say(stage, "kept")
                         done.add(stage.id)
@@ -125,8 +126,16 @@ class Pipeline:
             self._stop()
         return self.base / self.stages[-1].id
 
-    def _is_finished(self, stage: Stage) -> bool:
-        return not self.force and runs.key_of(self.base / stage.id) == self.keys[stage.id]
+    def is_finished(self, stage: Stage) -> bool:
+        """Whether a stage's run was made from what the preset names now, and its files are as it left them; looked at
+        once. Says which file is not."""
+        if stage.id not in self._finished:
+            current = not self.force and runs.key_of(self.base / stage.id) == self.keys[stage.id]
+            damage = seal.broken(self.base / stage.id) if current else ""
+            if damage:
+                self._say(stage, f"damaged: {damage}")
+            self._finished[stage.id] = current and not damage
+        return self._finished[stage.id]
 
     def _show(self) -> None:
         """Percent and time left, and what is at work, in the last line of a terminal."""
@@ -205,7 +214,7 @@ class Pipeline:
             raise KAdapterError(f"stage {stage.id} failed: {reason}{where}")
         notebook.rename(run / "notebook.ipynb")
         made = {"key": self.keys[stage.id], "notebook": stage.notebook, progress.SECONDS: round(seconds, 1)}
-        _write(run / runs.KEY, json.dumps(made))
+        _write(run / runs.KEY, json.dumps(made | {seal.FILES: seal.of(run)}))
         runs.replace(run, final)
         failed.unlink(missing_ok=True)
         shutil.rmtree(child.folder, ignore_errors=True)

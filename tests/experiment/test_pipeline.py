@@ -242,6 +242,18 @@ def test_a_preset_from_end_to_end_and_what_is_kept(tmp_path):
     assert [line.split()[1:] for line in said] == [[name, "kept"] for name in graph_order(p)]
 
     said.clear()
+    artefact = base / "pretrain" / "F" / "artefact"
+    artefact.write_text("X")  # as long as before
+    (base / "cases" / "typing-frozen" / "artefact").unlink()
+    book = base / "report" / "all" / "notebook.ipynb"
+    book.write_text(book.read_text() + "\n")  # opened and saved by a person
+    Pipeline(p, tmp_path / "runs", jobs=2, notebooks=books, tell=said.append).run()
+    assert artefact.read_text() == "F" and (base / "cases" / "typing-frozen" / "artefact").is_file()
+    damaged = [line.split("  ", 1)[1].strip() for line in said if "damaged" in line]
+    assert damaged == ["damaged: artefact has other content than when it was written", "damaged: artefact is missing"]
+    assert sum(line.endswith("kept") for line in said) == 4
+
+    said.clear()
     changed = toy_preset(tmp_path, models=["backbone"], seeds=[3])
     Pipeline(changed, tmp_path / "runs", jobs=2, notebooks=books, tell=said.append).run()
     assert [line.split()[1] for line in said if line.endswith("kept")] == ["data/all"]
