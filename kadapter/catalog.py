@@ -40,6 +40,7 @@ TASKS = {
     "choice": "kadapter.tasks.choice:ChoiceTask",
     "span": "kadapter.tasks.span:SpanTask",
     "cloze": "kadapter.tasks.cloze:ClozeTask",
+    "mention": "kadapter.tasks.mention:MentionTask",
 }
 NO_OPTIONS = ("labels", "max_length")  # of a task's constructor: what the data and the training settings say
 LABELLED = ("relation", "typing")  # tasks with a list of labels, whose logits can be compared case by case

@@ -46,5 +46,8 @@ CLOZE = Features(id=_STRING, relation=_STRING, text=_STRING, answer=_STRING, can
 # (map-tuning).
 LINKS = List({"start": _INT, "end": _INT, "entity": _STRING})
 
+# A sentence, the mentions in it that are to be predicted, and its linked mentions (general map-tuning).
+MENTION = Features(id=_STRING, text=_STRING, masked=List({"start": _INT, "end": _INT}), links=LINKS)
+
 # An edge of a knowledge graph.
 TRIPLE = Features(id=_STRING, head=_STRING, relation=_STRING, tail=_STRING)

@@ -27,7 +27,8 @@ from kadapter.model.backbone import Backbone
 CONFIG, WEIGHTS, HEAD, CARD = "adapter_config.json", "adapter.safetensors", "head.safetensors", "README.md"
 MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS = "model_config.json", "model.safetensors", "adapters"
 BACKBONE = "backbone"  # in a run: the folder of a backbone that was itself trained, as `from_pretrained` reads it
-OURS = {CONFIG, WEIGHTS, HEAD, CARD, MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS}
+MAPPING_CONFIG, MAPPING_WEIGHTS, MAPPING = "mapping_config.json", "mapping.safetensors", "mapping"
+OURS = {CONFIG, WEIGHTS, HEAD, CARD, MODEL_CONFIG, MODEL_WEIGHTS, ADAPTERS, MAPPING_CONFIG, MAPPING_WEIGHTS, MAPPING}
 
 
 @contextmanager

@@ -41,7 +41,6 @@ def metadata(config: dict) -> ModelCardData:
     """What the Hub reads of an adapter: licence, base model, tags, data and scores."""
     backbone, trained = config["backbone"], config["trained_on"]
     knowledge, dataset = trained.get("knowledge"), trained.get("dataset")
-    base = HUB_NAMES.get(backbone["name"], backbone["name"])
     results = [
         EvalResult(
             task_type=_hub_task(config),
@@ -56,7 +55,7 @@ def metadata(config: dict) -> ModelCardData:
     return ModelCardData(
         license=trained.get("license", LICENSE),
         library_name="kadapter",
-        base_model=base if _HUB_ID.fullmatch(base) else None,  # a folder of one machine says nothing to others
+        base_model=base_model(backbone["name"]),
         tags=["k-adapter", "adapter", *([f"knowledge-{knowledge}"] if knowledge else [])],
         datasets=[dataset] if dataset and _HUB_ID.fullmatch(dataset) else None,
         metrics=sorted({r.metric_type for r in results}) or None,
@@ -93,8 +92,6 @@ def _text(config: dict, parameters: int) -> list[str]:
     plugs = adapter["plug_layers"]
     name = str(trained.get("name") or trained.get("knowledge") or "adapter").replace(".", "-")
     revision = f", {backbone['revision']!r}" if backbone.get("revision") else ""
-    scores = list(_scores(trained))
-    facts = {k: v for k, v in trained.items() if not k.endswith("_scores")}
     lines = [
         f"# Knowledge adapter: {_title(config)}",
         "",
@@ -110,17 +107,7 @@ def _text(config: dict, parameters: int) -> list[str]:
         "## Trained on",
         "",
     ]
-    if not trained:
-        lines.append("Nothing: its weights are the initial ones.")
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            lines.append(f"- {key.replace('_', ' ')}:")
-            lines += [f"  - {inner.replace('_', ' ')}: {_plain(v)}" for inner, v in value.items()]
-        else:
-            lines.append(f"- {key.replace('_', ' ')}: {_plain(value)}")
-    if scores:
-        lines += ["", "## Scores", "", "| split | metric | value | 95% interval |", "|---|---|---|---|"]
-        lines += [f"| {split} | {metric} | {value:.4f} | {between} |" for split, metric, value, between in scores]
+    lines += told(trained, "Nothing: its weights are the initial ones.")
     lines += [
         "",
         "## Use",
@@ -143,6 +130,31 @@ def _text(config: dict, parameters: int) -> list[str]:
             "",
         ]
     return [*lines, "## Citation", "", "```bibtex", CITATION, "```", ""]
+
+
+def told(trained: dict, nothing: str) -> list[str]:
+    """What something was trained on as lines of Markdown: a list of facts, and a table of every `*_scores`; `nothing`
+    where there are none."""
+    scores = list(_scores(trained))
+    lines = [] if trained else [nothing]
+    for key, value in trained.items():
+        if key.endswith("_scores"):
+            continue
+        if isinstance(value, dict):
+            lines.append(f"- {key.replace('_', ' ')}:")
+            lines += [f"  - {inner.replace('_', ' ')}: {_plain(v)}" for inner, v in value.items()]
+        else:
+            lines.append(f"- {key.replace('_', ' ')}: {_plain(value)}")
+    if scores:
+        lines += ["", "## Scores", "", "| split | metric | value | 95% interval |", "|---|---|---|---|"]
+        lines += [f"| {split} | {metric} | {value:.4f} | {between} |" for split, metric, value, between in scores]
+    return lines
+
+
+def base_model(name: str) -> str | None:
+    """What the Hub calls a backbone; None for a folder of one machine, which says nothing to others."""
+    base = HUB_NAMES.get(name, name)
+    return base if _HUB_ID.fullmatch(base) else None
 
 
 def _plain(value: object) -> str:

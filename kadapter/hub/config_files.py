@@ -57,9 +57,43 @@ class ModelFile(Values, extra="allow"):
     fusion: Annotated[str, OneOf("fusion", catalog.FUSIONS), value("how its parts are joined")]
     slots: Annotated[list[Name], value("adapters that its fusion was built for, plugged or not")]
     adapters: Annotated[dict[Name, dict[str, Any]], value("name: sizes of each that is plugged, in `adapters/NAME`")]
-    regime: Annotated[str, OneOf("regime", ("adapter", *catalog.REGIMES)), value("the parts that train")]
+    regime: Annotated[str, OneOf("regime", ("adapter", *catalog.REGIMES, "mapping")), value("the parts that train")]
     task: Annotated[TaskFile | None, value("where it has a head")] = None
     holds_backbone: Annotated[bool, value("whether its backbone was trained, and is here")] = False
+    mapping: Annotated[Name | None, value("name of the plugged mapping, in `mapping/`")] = None
+
+
+class EmbeddingsFile(Values, extra="allow"):
+    """The entity embeddings that a mapping was trained on; they are no part of its folder."""
+
+    entities: Annotated[int, value("how many", 1)]
+    fingerprint: Annotated[str, value("hash of the vectors and their ids")]
+    path: Annotated[str | None, value("where they lay")] = None
+
+
+class MappingFile(Values, extra="allow"):
+    """`mapping_config.json`."""
+
+    format_version: Version
+    name: Annotated[Name, value("under which it is plugged")]
+    width: Annotated[int, value("width of the entity embeddings", 1, 65_536)]
+    hidden_size: Annotated[int, value("width of the backbone's input embeddings", 1, 65_536)]
+    hidden: Annotated[int | None, value("width between its two layers; null: it is one affine layer")] = None
+    unlinked: Annotated[
+        str,
+        OneOf("unlinked", ("nothing", "bias")),
+        value("what stands before a mention whose entity has no vector"),
+    ] = "nothing"
+    backbone: Annotated[MadeFor, value("what it was made for")]
+    embeddings: Annotated[EmbeddingsFile, value("what it reads")]
+    trained_on: Annotated[dict[str, Any], value("its provenance, told by the card")] = {}
+
+
+def read_mapping(path: Path) -> dict:
+    """A checked `mapping_config.json`, what it leaves out filled in. Raises KAdapterError if it is missing or wrong."""
+    config = read_config(path)
+    values.check(MappingFile, config, where=f"{path}: ")
+    return _filled(MappingFile, config)
 
 
 def read_config(path: Path) -> dict:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from kadapter import catalog
 from kadapter.errors import KAdapterError
-from kadapter.hub import adapter_folder, config_files
+from kadapter.graphs.embeddings import EntityEmbeddings
+from kadapter.hub import adapter_folder, config_files, mapping_folder
 from kadapter.model.backbone import Backbone
 from kadapter.model.knowledge_model import REGIMES, KnowledgeModel
 from kadapter.model.language_head import build_head
@@ -26,6 +27,7 @@ def save_model(model: KnowledgeModel, folder: str | Path) -> Path:
         "regime": model.regime,
         "task": None if model.task is None else {"name": model.task.name, "options": model.task.options()},
         "holds_backbone": "backbone" in REGIMES[model.regime],
+        "mapping": None if model.mapping is None else model.mapping.name,
     }
     saved = {
         "fusion": model.fusion,
@@ -43,13 +45,20 @@ def save_model(model: KnowledgeModel, folder: str | Path) -> Path:
         adapter_folder.write_weights(weights, partial / adapter_folder.MODEL_WEIGHTS)
         for name, adapter in model.adapters.items():
             adapter_folder.save_adapter(adapter, partial / adapter_folder.ADAPTERS / name, model.backbone)
+        if model.mapping is not None:
+            mapping_folder.save_mapping(model.mapping, partial / adapter_folder.MAPPING, model.backbone)
     return Path(folder)
 
 
 def load_model(
-    folder: str | Path, backbone: Backbone | None = None, force: bool = False, revision: str | None = None
+    folder: str | Path,
+    backbone: Backbone | None = None,
+    force: bool = False,
+    revision: str | None = None,
+    embeddings: EntityEmbeddings | str | Path | None = None,
 ) -> KnowledgeModel:
-    """Load a saved model from a folder, or from a Hub repository at a revision of it.
+    """Load a saved model from a folder, or from a Hub repository at a revision of it. `embeddings` are those of the
+    entities that its mapping reads, where it has one and they lie elsewhere than when it was saved.
 
     Raises KAdapterError for a missing or damaged folder, a leaf that differs in name or shape, or (unless `force`)
     another backbone than the one it was saved with.
@@ -76,6 +85,9 @@ def load_model(
         model.head = build_head(model.task, backbone, model.fusion.width)
         adapter_folder.fill(model.head, _part(weights, "head"), source)
     adapter_folder.fill(model.fusion, _part(weights, "fusion"), source)
+    if config["mapping"] is not None:
+        saved_mapping = folder / adapter_folder.MAPPING
+        model.plug_mapping(mapping_folder.load_mapping(saved_mapping, embeddings, backbone, force))
     return model.train_only(config["regime"]).eval()
 
 

@@ -28,6 +28,8 @@ from transformers import (
 from kadapter.errors import KAdapterError
 from kadapter.model.packaged import PACKAGED, packaged_folder, quiet
 
+DROPOUTS = ("attention_dropout", "dropout_prob", "dropout", "attention_probs_dropout_prob")  # where it is a number
+
 
 def resolve(name: str | Path) -> str:
     """The argument for `from_pretrained` that a backbone name stands for (`minilm` -> its folder)."""
@@ -118,6 +120,11 @@ class Backbone(nn.Module):
         return self.config.hidden_size
 
     @property
+    def embedding_size(self) -> int:
+        """Width of the input embeddings; ALBERT's and ELECTRA's are narrower than their states."""
+        return self.model.get_input_embeddings().weight.shape[1]
+
+    @property
     def dtype(self) -> torch.dtype:
         """Precision of the weights."""
         return self.model.dtype
@@ -184,6 +191,22 @@ class Backbone(nn.Module):
         finally:
             for p, data in kept:
                 p.data = data
+
+    @contextmanager
+    def dropping(self, share: float) -> Iterator[None]:
+        """Within the block every dropout of the backbone (hidden and attention) has this probability, and the backbone
+        drops in train mode. Its weights are not touched."""
+        former: list[tuple[nn.Module, str, float]] = []
+        for module in self.model.modules():
+            names = ["p"] if isinstance(module, nn.Dropout) else DROPOUTS
+            former += [(module, n, v) for n in names if isinstance(v := getattr(module, n, None), float)]
+        try:
+            for module, name, _ in former:
+                setattr(module, name, share)
+            yield
+        finally:
+            for module, name, value in former:
+                setattr(module, name, value)
 
     def hidden_states(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,6 +20,7 @@ from kadapter.model.adapter import Adapters, KnowledgeAdapter
 from kadapter.model.backbone import Backbone
 from kadapter.model.fusion import Fusion
 from kadapter.model.language_head import build_head
+from kadapter.model.mapping import EntityMapping, injected
 from kadapter.tasks.base import Task
 from kadapter.values import Name, check_value
 
@@ -28,7 +30,9 @@ REGIMES: dict[str, frozenset[str]] = {
     "paper": frozenset({"backbone", "fusion", "head"}),  # fine-tuning as published: adapters fixed
     "frozen": frozenset({"fusion", "head"}),  # what a representation already knows
     "full": frozenset({"backbone", "adapters", "fusion", "head"}),
+    "mapping": frozenset({"mapping"}),  # map-tuning: what a frozen model reads of entities
 }
+PARTS = ("mapping", "backbone", "adapters", "fusion", "head")
 
 
 @dataclass
@@ -47,7 +51,7 @@ class KnowledgeOutput(ModelOutput):
 
 
 class KnowledgeModel(nn.Module):
-    """Backbone + adapters + fusion + head.
+    """[Mapping] + backbone + adapters + fusion + head.
 
     Args:
         backbone: shared or own; it is not copied.
@@ -55,6 +59,7 @@ class KnowledgeModel(nn.Module):
         adapters: name -> adapter, plugged in this order.
         task: gives the head; None for a model that only represents text.
         seed: seeds the fresh weights of fusion and head.
+        mapping: what stands before mentions of linked entities (see `plug_mapping`).
     """
 
     def __init__(
@@ -64,17 +69,22 @@ class KnowledgeModel(nn.Module):
         adapters: dict[str, KnowledgeAdapter] | None = None,
         task: Task | None = None,
         seed: int = 0,
+        mapping: EntityMapping | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.mapping: EntityMapping | None = None
         self.adapters = Adapters()
         self.adapter_names: list[str] = []  # the adapters that fusion and head were built for, plugged or not
         self.regime = "frozen"
+        self.drops_frozen = False  # whether the backbone drops while it is frozen (general map-tuning)
         self.task: Task | None = None
         self.head: nn.Module | None = None
         self.fusion = Fusion(fusion, backbone.hidden_size, 0)
         for name, adapter in (adapters or {}).items():
             self.plug(name, adapter)
+        if mapping is not None:
+            self.plug_mapping(mapping)
         if task is not None:
             self.set_task(task, seed)
         self.train_only(self.regime)
@@ -131,6 +141,35 @@ class KnowledgeModel(nn.Module):
             self.resize([n for n in self.adapter_names if n != name])
         return adapter
 
+    def plug_mapping(
+        self, mapping: EntityMapping | str | Path, force: bool = False, revision: str | None = None
+    ) -> "KnowledgeModel":
+        """Plug a mapping, given itself, as its saved folder or as a Hub id; returns the model. Texts that are encoded
+        with it (`kadapter.training.batches.encode(..., mapping=...)`) then hold vectors of their entities.
+
+        Any model takes one, whatever its head was built with; one at a time. Raises KAdapterError for a second one, and
+        for one that maps to another width or was made for another backbone (unless `force`).
+        """
+        if self.mapping is not None:
+            raise KAdapterError(f"a mapping is plugged: unplug_mapping({self.mapping.name!r}) before another one")
+        if not isinstance(mapping, EntityMapping):
+            mapping = EntityMapping.from_pretrained(mapping, None, self.backbone, revision, force)
+        check_value(Name, mapping.name, "mapping name")
+        if mapping.network.hidden_size != self.backbone.embedding_size:
+            raise KAdapterError(
+                f"mapping {mapping.name!r} gives vectors of width {mapping.network.hidden_size}, but the input "
+                f"embeddings of {self.backbone.name} have {self.backbone.embedding_size}"
+            )
+        self.mapping = mapping
+        return self.train_only(self.regime)
+
+    def unplug_mapping(self, name: str | None = None) -> EntityMapping:
+        """Take the mapping out and return it. Raises KAdapterError if none, or none of this name, is plugged."""
+        if self.mapping is None or name not in (None, self.mapping.name):
+            raise unknown("plugged mapping", name or "", [] if self.mapping is None else [self.mapping.name])
+        mapping, self.mapping = self.mapping, None
+        return mapping
+
     @contextmanager
     def only(self, *names: str) -> Iterator["KnowledgeModel"]:
         """Within the block only these adapters are plugged; afterwards the former state is back, in its order."""
@@ -185,7 +224,7 @@ class KnowledgeModel(nn.Module):
         if regime not in REGIMES:
             raise unknown("regime", regime, REGIMES)
         self.regime = regime
-        for part in ("backbone", "adapters", "fusion", "head"):
+        for part in PARTS:
             if getattr(self, part) is not None:
                 getattr(self, part).requires_grad_(part in REGIMES[regime])
         return self.train(self.training)
@@ -193,9 +232,11 @@ class KnowledgeModel(nn.Module):
     def train(self, mode: bool = True) -> "KnowledgeModel":
         """Training mode for the parts that train; frozen parts stay in eval mode (ledger row 9)."""
         super().train(mode)
-        for part in ("backbone", "adapters"):
-            if part not in REGIMES[self.regime]:
+        for part in PARTS:
+            if part not in REGIMES[self.regime] and getattr(self, part) is not None:
                 getattr(self, part).eval()
+        if self.drops_frozen:
+            self.backbone.train(mode)
         return self
 
     @property
@@ -205,6 +246,21 @@ class KnowledgeModel(nn.Module):
         return sorted(plugs | {self.backbone.depth})
 
     # --- computation ---
+
+    def read(
+        self,
+        input_ids: Int[Tensor, "batch tokens"] | None,
+        attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"] | None,
+        inputs_embeds: Float[Tensor, "batch tokens embedding"] | None = None,
+        link_rows: Int[Tensor, "batch tokens"] | None = None,
+        state_indices: list[int] | None = None,
+    ) -> Float[Tensor, "states batch tokens hidden"]:
+        """The backbone's states at `state_indices` (default: this model's), with mapped vectors where `link_rows` says
+        so. Raises KAdapterError for places of vectors in a batch when no mapping is plugged."""
+        if link_rows is not None and input_ids is not None and inputs_embeds is None:
+            inputs_embeds = injected(self.backbone, self.mapping, input_ids, link_rows)
+        indices = self.state_indices if state_indices is None else state_indices
+        return self.backbone.hidden_states(input_ids, attention_mask, inputs_embeds, state_indices=indices)
 
     def represent(
         self,
@@ -232,6 +288,7 @@ class KnowledgeModel(nn.Module):
         inputs_embeds: Float[Tensor, "batch tokens embedding"] | None = None,
         states: Float[Tensor, "states batch tokens hidden"] | None = None,
         features: Float[Tensor, "inputs batch tokens hidden"] | None = None,
+        link_rows: Int[Tensor, "batch tokens"] | None = None,
         **targets: Tensor,
     ) -> KnowledgeOutput:
         """Represent a batch and, with a head, answer the task.
@@ -239,6 +296,7 @@ class KnowledgeModel(nn.Module):
         Args:
             states: the backbone's hidden states at `state_indices`, when they were computed before.
             features: `represent`'s result, when it was computed before.
+            link_rows: at each token the row of the entity whose mapped vector stands there, -1 for none.
             targets: the task's other columns (`spans`, `labels`, `words`, `heads`, ...).
         """
         if attention_mask is None:
@@ -248,9 +306,7 @@ class KnowledgeModel(nn.Module):
             attention_mask = torch.ones_like(given, dtype=torch.long)
         if features is None:
             if states is None:
-                states = self.backbone.hidden_states(
-                    input_ids, attention_mask, inputs_embeds, state_indices=self.state_indices
-                )
+                states = self.read(input_ids, attention_mask, inputs_embeds, link_rows)
             # Stored states may be bfloat16; the skip connections add them up in the model's own precision.
             states = states.to(self.backbone.dtype)
             trains = any(p.requires_grad for p in self.adapters.parameters()) or states.requires_grad
@@ -276,12 +332,17 @@ class KnowledgeModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, backbone: Backbone | None = None, force: bool = False, revision: str | None = None
+        cls,
+        folder: str | Path,
+        backbone: Backbone | None = None,
+        force: bool = False,
+        revision: str | None = None,
+        embeddings: Any = None,
     ) -> "KnowledgeModel":
         """Load a saved model from a folder or a Hub repository (see `hub.model_folder.load_model`)."""
         from kadapter.hub import model_folder
 
-        return model_folder.load_model(folder, backbone, force, revision)
+        return model_folder.load_model(folder, backbone, force, revision, embeddings)
 
     @classmethod
     def from_adapter(
@@ -325,6 +386,9 @@ class KnowledgeModel(nn.Module):
                 f"{self.backbone.depth} layers, width {self.backbone.hidden_size}",
             )
         ]
+        if self.mapping is not None:
+            network = self.mapping.network
+            rows.insert(0, row(f"mapping {self.mapping.name}", network, f"{network.width} numbers of an entity"))
         for name in self.adapter_names:
             if name in self.adapters:
                 rows.append(

@@ -66,3 +66,24 @@ class Perplexity(Metric):
 
     def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
         return {"perplexity": np.asarray(np.exp(-divide(totals[..., 0], totals[..., 1])) * (totals[..., 1] > 0))}
+
+
+@dataclass(frozen=True)
+class Pieces(Metric):
+    """How well the pieces of hidden mentions are predicted: the geometric mean of their probabilities (1 / perplexity),
+    and the share of mentions all of whose pieces are first.
+
+    `predictions` are (n, 3), as `Cloze`'s; there are no references.
+    """
+
+    name = "pieces"
+    primary = "probability"
+    title = "probability of a piece"
+
+    def per_example(self, predictions: Any, references: Any = None) -> Float[np.ndarray, "n k"]:
+        predictions = np.asarray(predictions, float).reshape(-1, 3)
+        return np.concatenate([np.ones((len(predictions), 1)), predictions[:, :1] <= 1, predictions[:, 1:]], axis=1)
+
+    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
+        probability = np.exp(divide(totals[..., 2], totals[..., 3])) * (totals[..., 3] > 0)
+        return {"probability": probability, "p1": divide(totals[..., 1], totals[..., 0])}

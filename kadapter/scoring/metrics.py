@@ -241,6 +241,7 @@ METRICS = {
     "squad": "kadapter.scoring.metrics:Squad",
     "cloze": "kadapter.scoring.cloze:Cloze",
     "perplexity": "kadapter.scoring.cloze:Perplexity",
+    "pieces": "kadapter.scoring.cloze:Pieces",
 }
 
 

@@ -13,7 +13,10 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.mapping import EntityMapping
 from kadapter.tasks.base import Task
+from kadapter.tasks.links import NOTHING, encode_linked
 
 ENCODE_CHUNK = 1000  # examples tokenised in one call
 
@@ -82,6 +85,7 @@ class Encoded:
             has a sequence, the two cannot be confused.
         apart: a column of 0 and 1; examples with 1 stand in batches of their own, which take turns with the others.
         aside: what no batch holds and predictions are made readable with: a value per example.
+        linked: the fingerprint of the entity embeddings whose rows the column `link_rows` names; "" without one.
         key: hash of all that batches are made of; two equal keys are the same data.
         states: optional `(sequences) -> {"states" | "features": tensor}`, the precomputed part of each batch.
     """
@@ -92,6 +96,7 @@ class Encoded:
     aside: dict[str, list] = field(default_factory=dict, repr=False)
     key: str = ""
     apart: str = ""
+    linked: str = ""
     states: Precomputed | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +108,7 @@ class Encoded:
                 for array in (column.values, column.offsets) if isinstance(column, Ragged) else (column,):
                     digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
             digest.update(b"" if self.groups is None else b"groups" + self.groups.tobytes())
+            digest.update(self.linked.encode())
             self.key = digest.hexdigest()
 
     def __len__(self) -> int:
@@ -154,8 +160,15 @@ class Encoded:
         return batch
 
 
-def encode(task: Task, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, progress: bool = True) -> Encoded:
-    """A dataset of the task's schema, encoded. Raises KAdapterError for an empty dataset or an unknown label."""
+def encode(
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    progress: bool = True,
+    mapping: EntityMapping | None = None,
+) -> Encoded:
+    """A dataset of the task's schema, encoded; with a mapping, and a column `links`, it has a place for a mapped vector
+    before each mention that is linked. Raises KAdapterError for an empty dataset or an unknown label."""
     if not len(dataset):
         raise KAdapterError(f"nothing to encode for task {task.name}: the dataset has no examples")
     columns: dict[str, list] = {}
@@ -163,9 +176,15 @@ def encode(task: Task, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, pro
     for start in tqdm(
         steps, desc="tokenise", unit_scale=ENCODE_CHUNK, leave=False, disable=not progress or len(steps) < 3
     ):
-        for name, values in task.encode(tokenizer, dataset[start : start + ENCODE_CHUNK]).items():
+        examples = dataset[start : start + ENCODE_CHUNK]
+        made = (
+            task.encode(tokenizer, examples)
+            if mapping is None
+            else encode_linked(task, tokenizer, examples, mapping.rows)
+        )
+        for name, values in made.items():
             columns.setdefault(name, []).extend(values)
-    ragged = {"input_ids": tokenizer.pad_token_id, **task.pads}
+    ragged = {"input_ids": tokenizer.pad_token_id, "link_rows": NOTHING, **task.pads}
     groups = np.concatenate([[0], np.cumsum(columns.pop("sequences"))]) if "sequences" in columns else None
     aside = {name: columns.pop(name) for name in task.aside}
     return Encoded(
@@ -174,7 +193,20 @@ def encode(task: Task, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, pro
         groups,
         aside,
         apart=task.apart,
+        linked="" if mapping is None else mapping.embeddings.fingerprint,
     )
+
+
+def check_links(model: KnowledgeModel, encoded: Encoded) -> None:
+    """Raises KAdapterError for examples that were encoded for other entity embeddings than the model's mapping reads,
+    or for a mapping when none is plugged."""
+    found = "" if model.mapping is None else model.mapping.embeddings.fingerprint
+    if encoded.linked and encoded.linked != found:
+        plugged = f"mapping {model.mapping.name!r} reads {found[:16]}" if model.mapping else "no mapping is plugged"
+        raise KAdapterError(
+            f"these examples were encoded for entity embeddings {encoded.linked[:16]}, and {plugged}: encode them with "
+            "mapping=model.mapping"
+        )
 
 
 class LengthBatches:

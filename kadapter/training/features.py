@@ -23,7 +23,7 @@ from kadapter.machine import threads
 from kadapter.model.backbone import fingerprint
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.packaged import cache_folder
-from kadapter.training.batches import Encoded, token_cuts
+from kadapter.training.batches import Encoded, Ragged, check_links, token_cuts
 from kadapter.training.memory import kept_memory
 
 STORE_VERSION = 1
@@ -78,9 +78,9 @@ class FeatureStore:
     sequence's first state and are masked by every reader.
 
     The folder's name is the hash of everything the contents depend on: the backbone's fingerprint (for `features` the
-    adapters' too), the encoded tokens, state indices, dtype and layout version. A folder is written under another name
-    and renamed, and its size is checked, so a wrong or torn store is never read; two processes asking for the same one
-    build it once.
+    adapters' too), that of a plugged mapping and the rows it maps, the encoded tokens, state indices, dtype and layout
+    version. A folder is written under another name and renamed, and its size is checked, so a wrong or torn store is
+    never read; two processes asking for the same one build it once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -145,8 +145,10 @@ def open_store(
         dtype: of the stored states.
         batch_tokens: padded tokens in one batch of the backbone.
 
-    Raises KAdapterError for an adapter that attends to padding (its outputs depend on the batch).
+    Raises KAdapterError for an adapter that attends to padding (its outputs depend on the batch), and for examples that
+    were encoded with another mapping than the model's.
     """
+    check_links(model, encoded)
     if any(not a.config.mask_padding for a in model.adapters.values()):
         raise KAdapterError(
             "an adapter with mask_padding=False depends on each batch's padding: train it with store=False"
@@ -157,6 +159,10 @@ def open_store(
     if kind == "features":
         digest.update("|".join(f"{n}:{fingerprint(a)}:{a.config}" for n, a in model.adapters.items()).encode())
     digest.update(tokens.values.tobytes() + tokens.offsets.tobytes())
+    if encoded.linked and model.mapping is not None:  # mapped vectors are part of the input
+        links = encoded.columns["link_rows"]
+        assert isinstance(links, Ragged)
+        digest.update(f"{encoded.linked}|{fingerprint(model.mapping.network)}".encode() + links.values.tobytes())
     root = root or cache_root()
     root.mkdir(parents=True, exist_ok=True)
     folder = root / digest.hexdigest()[:32]
@@ -266,7 +272,9 @@ def _build(
     (folder / DATA).touch()  # else torch makes it, readable by nobody else
     data = torch.from_file(str(folder / DATA), shared=True, size=int(np.prod(shape)), dtype=dtype).view(shape)
     device = next(model.backbone.parameters()).device
-    plain = Encoded({"input_ids": tokens}, encoded.pads, key=encoded.key)  # sequences, whatever example they are of
+    read = ("input_ids", "link_rows") if encoded.linked else ("input_ids",)
+    columns = {name: encoded.columns[name] for name in read}
+    plain = Encoded(columns, encoded.pads, key=encoded.key)  # sequences, whatever example they are of
     threads.use()
     training = model.training
     model.eval()
@@ -284,7 +292,7 @@ def _build(
         for chosen in token_batches(plain.lengths, batch_tokens):
             batch = {k: v.to(device) for k, v in plain.__getitems__(chosen).items()}
             if stored is None:
-                states = model.backbone.hidden_states(**batch, state_indices=model.state_indices)
+                states = model.read(**batch)
             else:
                 states = stored(chosen)["states"].to(device, model.backbone.dtype)
             if kind == "features":

@@ -5,8 +5,8 @@ import gc
 import inspect
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -20,7 +20,7 @@ from kadapter.errors import KAdapterError
 from kadapter.machine import threads
 from kadapter.machine.device import best_device, has_bf16
 from kadapter.model.knowledge_model import KnowledgeModel
-from kadapter.training.batches import Encoded
+from kadapter.training.batches import Encoded, check_links
 from kadapter.training.features import NoRoom, gigabytes, open_store, size_of
 from kadapter.training.memory import kept_memory
 from kadapter.training.recall import recall
@@ -132,9 +132,21 @@ def fit_together(
             which = "the model" if len(models) == 1 else f"the model {name!r}"
             raise KAdapterError(f"{which} has no head to train: call set_task() first")
     if len(models) > 1 and settings.regime not in FROZEN:
+        part = "mapping" if settings.regime == "mapping" else "backbone"
         raise KAdapterError(
-            f"regime {settings.regime!r} trains the backbone, which several models cannot share: fit them one by one"
+            f"regime {settings.regime!r} trains the {part}, which several models cannot share: fit them one by one"
         )
+    for model in models.values():
+        for examples in (train, dev):
+            if isinstance(examples, Encoded):
+                check_links(model, examples)
+        if settings.regime == "mapping" and getattr(model, "mapping", None) is None:
+            raise KAdapterError("regime 'mapping' trains a mapping, and none is plugged: call plug_mapping() first")
+        if settings.regime == "mapping" and isinstance(train, Encoded) and not train.linked:
+            raise KAdapterError(
+                "regime 'mapping' trains on mapped vectors, and these examples have no places for them: encode them "
+                "with mapping=model.mapping"
+            )
     checkpoints = Path(out) / "checkpoints"
     if resume and not any(checkpoints.glob("checkpoint-*")):
         raise KAdapterError(f"{checkpoints} holds no checkpoint to resume from: train with checkpoints=True first")
@@ -176,10 +188,12 @@ def fit_together(
         trainer.read_best(last)
     else:
         shutil.rmtree(checkpoints, ignore_errors=True)
-    frozen = (m.backbone.in_bf16() for m in list(models.values())[:1] if bf16 and settings.regime in FROZEN)
+    first = next(iter(models.values()))
     with kept_memory(), ExitStack() as stack:
-        for each in frozen:
-            stack.enter_context(each)
+        if bf16 and settings.regime in (*FROZEN, "mapping"):
+            stack.enter_context(first.backbone.in_bf16())
+        if settings.regime == "mapping" and settings.backbone_dropout:
+            stack.enter_context(_dropping(first, settings.backbone_dropout))
         gc.freeze()  # Trainer collects garbage before it starts: not among all modules ever imported
         try:
             result = trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -199,6 +213,19 @@ def fit_together(
 
 
 fit = _of_one(fit_together)
+
+
+@contextmanager
+def _dropping(model: KnowledgeModel, share: float) -> Iterator[None]:
+    """The frozen backbone drops in train mode, with this probability everywhere."""
+    model.drops_frozen = True
+    try:
+        with model.backbone.dropping(share):
+            model.train(model.training)
+            yield
+    finally:
+        model.drops_frozen = False
+        model.train(model.training)
 
 
 def _arguments(

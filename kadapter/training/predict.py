@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from kadapter.machine import threads
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.scoring.metric import Metric
-from kadapter.training.batches import Encoded
+from kadapter.training.batches import Encoded, check_links
 from kadapter.training.features import token_batches
 from kadapter.training.memory import kept_memory
 
@@ -74,7 +74,8 @@ def answered(
     model: KnowledgeModel, encoded: Encoded, batch_tokens: int, bf16: bool = False, progress: bool = False
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor], Any]]:
     """Per batch of examples of like length their indices, the batch, and what the model says of it, in eval mode; the
-    model's mode is restored."""
+    model's mode is restored. Raises KAdapterError for examples encoded with another mapping than the model's."""
+    check_links(model, encoded)
     threads.use()
     training = model.training
     model.eval()

@@ -22,7 +22,7 @@ class Settings:
 
     regime: Annotated[
         str,
-        OneOf("regime", ("adapter", *REGIMES)),
+        OneOf("regime", ("adapter", *REGIMES, "mapping")),
         value("the parts that train (REGIMES in kadapter.model)"),
     ] = "adapter"
     epochs: Annotated[int, value("times that every example is seen", 1, 100_000)] = 3
@@ -47,6 +47,15 @@ class Settings:
     ] = 0
     warmup_ratio: Annotated[float, value("the same as a share of all steps, where `warmup_steps` is 0", 0, 1)] = 0.0
     max_grad_norm: Annotated[float, value("largest norm of a model's gradients; 0 for any", 0)] = 1.0
+    backbone_dropout: Annotated[
+        float,
+        value(
+            "of regime `mapping`: every dropout of the frozen backbone while the mapping trains; 0 keeps it in eval "
+            "mode",
+            0.0,
+            below=1.0,
+        ),
+    ] = 0.0
     gradient_accumulation: Annotated[int, value("batches to an optimiser step", 1, 65_536)] = 1
     bf16: Annotated[
         Auto,

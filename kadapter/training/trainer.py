@@ -42,9 +42,9 @@ class ModelGroup(nn.Module):
     The backbone's states are computed (or read) once a batch for all of them. A model alone is trained in the same way.
 
     Args:
-        members: name -> model. Several must share one backbone object, which must stay frozen.
+        members: name -> model. Several must share one backbone object, which must stay frozen, and one mapping.
 
-    Raises KAdapterError for several models of different backbones.
+    Raises KAdapterError for several models of different backbones or mappings.
     """
 
     accepts_loss_kwargs = False  # losses are means over a batch; Trainer divides them by the accumulated batches
@@ -56,6 +56,8 @@ class ModelGroup(nn.Module):
                 f"models {', '.join(members)} stand on different backbones: give all of them the same Backbone object, "
                 "or fit them one by one"
             )
+        if len({id(getattr(m, "mapping", None)) for m in members.values()}) > 1:
+            raise KAdapterError(f"models {', '.join(members)} read different mappings: fit them one by one")
         self.members: Any = nn.ModuleDict(members)  # KnowledgeModels, or what behaves as one
         self.losses = {name: torch.zeros(()) for name in members}  # summed since the last log
         self.batches = 0
@@ -90,9 +92,12 @@ class ModelGroup(nn.Module):
         if len(models) > 1 and "features" not in batch:
             indices = self.state_indices
             if "states" not in batch:
-                backbone = next(iter(models.values())).backbone
-                batch["states"] = backbone.hidden_states(
-                    batch["input_ids"], batch["attention_mask"], state_indices=indices
+                first = next(iter(models.values()))
+                batch["states"] = first.read(
+                    batch["input_ids"],
+                    batch["attention_mask"],
+                    link_rows=batch.get("link_rows"),
+                    state_indices=indices,
                 )
         total = None
         for name, model in models.items():

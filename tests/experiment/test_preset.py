@@ -69,7 +69,7 @@ def test_the_names_are_those_of_the_modules():
     """Presets are checked without torch: the catalog holds the names of what needs it."""
     from kadapter.model.knowledge_model import REGIMES
 
-    assert {"adapter", *catalog.REGIMES} == set(REGIMES)
+    assert {"adapter", "mapping", *catalog.REGIMES} == set(REGIMES)
     with pytest.raises(KAdapterError, match="unknown fusion 'sum': known: add, concat, project"):
         Fusion("sum", 4, 1)
 

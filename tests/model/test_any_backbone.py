@@ -147,7 +147,7 @@ def test_saves_and_loads_equal(folder, encoded, tmp_path):
         assert torch.equal(KnowledgeModel.from_pretrained(tmp_path / regime)(**batch).logits, model(**batch).logits)
 
 
-@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("regime", sorted(REGIMES.keys() - {"mapping"}))
 def test_gradients_exist_exactly_where_the_regime_says(folder, encoded, regime):
     backbone = Backbone(folder)
     model = KnowledgeModel(backbone, "concat", {"F": adapter(backbone)}, task()).train_only(regime).train()

@@ -69,7 +69,7 @@ def test_fusion_is_what_the_ledger_says():
     assert three.width == 24 and three(last, [a, None, b])[..., 12:18].eq(0).all()
 
 
-@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("regime", sorted(REGIMES.keys() - {"mapping"}))
 @pytest.mark.parametrize("fusion", ["concat", "project"])
 def test_gradients_exist_exactly_where_the_regime_says(tiny_folder, encoded, regime, fusion):
     adapters = {"F": build_adapter(tiny.sizes()), "L": build_adapter(tiny.sizes(combine="add"), 1)}

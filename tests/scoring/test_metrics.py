@@ -153,6 +153,7 @@ EVERY = {  # metric -> (options, strategy of n predictions, what makes reference
     "squad": ({}, _texts, lambda texts: [[text] for text in texts]),
     "cloze": ({"relations": 3}, _ranks, lambda ranks: [i % 4 - 1 for i in range(len(ranks))]),
     "perplexity": ({}, _said, list),
+    "pieces": ({}, _ranks, list),
 }
 
 
@@ -191,7 +192,7 @@ def test_laws(name, data):
     assert {key: value[1, 2] for key, value in stacked.items()} == pytest.approx(scores)
 
     perfect = metric(gold, references)
-    scorable = {"cloze": False, "perplexity": False}  # right by themselves, whatever the reference
+    scorable = {"cloze": False, "perplexity": False, "pieces": False}  # right by themselves, whatever the reference
     scorable |= {"micro_f1": any(gold), "semeval": any(gold), "multilabel": np.any(gold), "figer": np.any(gold)}
     if name == "squad":  # an answer of which normalisation leaves nothing has no F1 in v1.1
         worded = np.mean([bool(squad.normalize_answer(answer)) for answer in gold])
@@ -216,6 +217,12 @@ def test_cloze_by_hand():
     rows = metric.by_relation(ranks, references)
     assert rows[:, 0].tolist() == [3, 0, 1] and rows[2].tolist() == [1, 0, 1, 0.1]
     assert metric([[1, 0, 1]], [1]) == {"p1": 1, "p10": 1, "mrr": 1, "text": 0}
+
+
+def test_pieces_by_hand():
+    """Two mentions: one of 2 pieces with the probabilities 1/2 and 1/8, both first; one of 1 with 1/4, third."""
+    found = metrics.get("pieces")([[1, math.log(1 / 16), 2], [3, math.log(1 / 4), 1]], None)
+    assert found == pytest.approx({"probability": 1 / 4, "p1": 0.5})
 
 
 def test_perplexity_by_hand():
