@@ -88,11 +88,12 @@ def load_mapping(
         adapter_folder.check_backbone(folder, config["backbone"]["fingerprint"], backbone, force)
     said = config["embeddings"]
     if embeddings is None:
-        embeddings = said.get("path")
-        if embeddings is None or not Path(embeddings).exists():
+        place = said.get("path")
+        if place is None or not Path(place).exists():
             raise KAdapterError(
-                f"{folder} names no entity embeddings that are here (found {embeddings!r}): give embeddings=FOLDER"
+                f"{folder} names no entity embeddings that are here (found {place!r}): give embeddings=FOLDER"
             )
+        embeddings = Path(place)
     if not isinstance(embeddings, EntityEmbeddings):
         embeddings = EntityEmbeddings.open(embeddings)
     if embeddings.fingerprint != said["fingerprint"] and not force:

@@ -122,7 +122,14 @@ class Backbone(nn.Module):
     @property
     def embedding_size(self) -> int:
         """Width of the input embeddings; ALBERT's and ELECTRA's are narrower than their states."""
-        return self.model.get_input_embeddings().weight.shape[1]
+        return self.input_embeddings.weight.shape[1]
+
+    @property
+    def input_embeddings(self) -> nn.Embedding:
+        """The table of its tokens' vectors; what ids stand for, and where mapped vectors stand in for them."""
+        table = self.model.get_input_embeddings()
+        assert isinstance(table, nn.Embedding)
+        return table
 
     @property
     def dtype(self) -> torch.dtype:

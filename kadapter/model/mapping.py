@@ -137,13 +137,13 @@ def injected(
             return None
         # A batch from which a mapping that trains learns nothing has a gradient all the same: zero.
         nothing = 0.0 * mapping(torch.full((1,), ZERO, device=link_rows.device)).sum()
-        return backbone.model.get_input_embeddings()(input_ids) + nothing
+        return backbone.input_embeddings(input_ids) + nothing
     if mapping is None:
         raise KAdapterError(
             "this batch has places for mapped vectors, and no mapping is plugged: plug_mapping() the one that it was "
             "encoded with, or encode it without"
         )
-    embeds = backbone.model.get_input_embeddings()(input_ids)
+    embeds = backbone.input_embeddings(input_ids)
     return embeds.index_put((places,), mapping(link_rows[places]).to(embeds.dtype))
 
 
@@ -153,7 +153,7 @@ def nearest_tokens(
 ) -> tuple[Int[np.ndarray, "entities k"], Float[np.ndarray, "entities k"]]:
     """The tokens whose input embeddings are nearest (cosine) to each mapped vector: what the model reads there. Their
     ids, and the cosines, the nearest first."""
-    table = nn.functional.normalize(backbone.model.get_input_embeddings().weight.float(), dim=-1)
+    table = nn.functional.normalize(backbone.input_embeddings.weight.float(), dim=-1)
     vectors = nn.functional.normalize(mapping(torch.as_tensor(list(rows))).float(), dim=-1)
     found = (vectors.to(table.device) @ table.T).topk(min(k, len(table)), dim=-1)
     return found.indices.cpu().numpy(), found.values.cpu().numpy()

@@ -86,4 +86,4 @@ class Pieces(Metric):
 
     def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
         probability = np.exp(divide(totals[..., 2], totals[..., 3])) * (totals[..., 3] > 0)
-        return {"probability": probability, "p1": divide(totals[..., 1], totals[..., 0])}
+        return {"probability": np.asarray(probability), "p1": divide(totals[..., 1], totals[..., 0])}

@@ -39,7 +39,7 @@ class ClozeTask(Task):
 
     name, schema, speaks = "cloze", "cloze", True
     pads = {"asked": -1, "labels": IGNORE, "pieces": 0, "order": -1}
-    aside = ("relation",)
+    aside: tuple[str, ...] = ("relation",)
     apart = "plain"
     batch_tokens = 1024  # each token of plain text has as many scores as there are tokens in the vocabulary
 

@@ -38,7 +38,7 @@ def encode_linked(
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
     examples: dict[str, list],
-    rows_of: Callable[[Sequence[str]], Sequence[int]],
+    rows_of: Callable[[Sequence[str]], Sequence[int] | np.ndarray],
 ) -> dict[str, list]:
     """`task.encode` of examples whose column `links` (lists of {start, end, entity}) names entities in their text: with
     one token and the pieces of `/` before each mention, and the column `link_rows`: for each token the row of the
@@ -53,7 +53,7 @@ def encode_linked(
     most = max(map(len, rows), default=0)
     wider = with_places(tokenizer, most)
     columns = task.encode(wider, placed)
-    first = int(wider.convert_tokens_to_ids(chr(FIRST_PLACE)))
+    first = wider.convert_tokens_to_ids([chr(FIRST_PLACE)])[0]
     stand_in = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
     owners = np.repeat(np.arange(len(rows)), columns.get("sequences", 1))
     found = []
@@ -68,7 +68,7 @@ def encode_linked(
 
 
 def place(
-    schema: str, examples: dict[str, list], rows_of: Callable[[Sequence[str]], Sequence[int]]
+    schema: str, examples: dict[str, list], rows_of: Callable[[Sequence[str]], Sequence[int] | np.ndarray]
 ) -> tuple[dict[str, list], list[list[int]]]:
     """Examples with a place and `/` written before each mention that is given a row, and those rows: the k-th place of
     an example stands for the k-th of its rows. In plain text of a cloze task nothing is written."""

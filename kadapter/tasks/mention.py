@@ -25,7 +25,8 @@ class MentionTask(ClozeTask):
     """
 
     name, schema = "mention", "mention"
-    aside, apart = (), ""
+    aside: tuple[str, ...] = ()
+    apart = ""
 
     @checked("task option", leave_out=("labels",))
     def __init__(

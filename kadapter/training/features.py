@@ -292,7 +292,7 @@ def _build(
         for chosen in token_batches(plain.lengths, batch_tokens):
             batch = {k: v.to(device) for k, v in plain.__getitems__(chosen).items()}
             if stored is None:
-                states = model.read(**batch)
+                states = model.read(batch["input_ids"], batch["attention_mask"], link_rows=batch.get("link_rows"))
             else:
                 states = stored(chosen)["states"].to(device, model.backbone.dtype)
             if kind == "features":
