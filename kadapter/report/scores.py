@@ -1,5 +1,6 @@
 """The finished fine-tuning runs of a preset, read for the tables of `kadapter.report.report`."""
 
+import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from kadapter.errors import KAdapterError, unknown
 from kadapter.report.rendering import by_model
 from kadapter.scoring.metric import Metric
 from kadapter.scoring.metrics import get
+
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # what numpy raises for a torn .npz
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +70,9 @@ def _read(folder: Path, stamp: tuple) -> RunScores:
         raise KAdapterError(f"{run.path / runs.RESULT} has no {missing[0]!r}: expected {', '.join(needed)}")
     path = run.path / "counts.npz"
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:  # numpy leaves a torn one open
             counts = file["counts"].astype(float)
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         raise KAdapterError(f"{path} is missing or damaged ({error}): remove the folder, run its stage again") from None
     if run.regime not in REGIMES:
         raise unknown(f"regime in {run.id}", run.regime, REGIMES)
@@ -88,7 +91,7 @@ def _read_probe(folder: Path, stamp: tuple) -> tuple[RunScores, ...]:
     run = runs.load(folder)
     path = run.path / "counts.npz"
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:  # numpy leaves a torn one open
             return tuple(
                 RunScores(
                     each["task"],
@@ -102,5 +105,5 @@ def _read_probe(folder: Path, stamp: tuple) -> tuple[RunScores, ...]:
                 )
                 for each in run.scored
             )
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         raise KAdapterError(f"{path} is missing or damaged ({error}): remove the folder, run its stage again") from None

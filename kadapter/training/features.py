@@ -172,7 +172,7 @@ def open_store(
                 store = FeatureStore(folder)
                 (folder / META).touch()  # opened now: `_trim` removes the longest unopened first
                 return store
-            except (KAdapterError, OSError, ValueError, KeyError):
+            except (KAdapterError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
                 shutil.rmtree(folder)  # torn by something outside this program: never read, built again
         with writing(folder) as partial:
             states = None
@@ -244,6 +244,19 @@ def gigabytes(size: float | int) -> str:
     return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
 
 
+def _reserve(path: Path, size: int) -> None:
+    """Make a file of a size whose place on the disk is its own: one that fills up under a mapped file ends the process
+    that writes there. Raises NoRoom where it does not fit."""
+    with path.open("wb") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+        except OSError as error:
+            raise NoRoom(f"{path.parent.parent}: no room for a store of {gigabytes(size)} ({error.strerror})") from None
+
+
 @torch.no_grad()
 def _build(
     model: KnowledgeModel,
@@ -269,7 +282,7 @@ def _build(
             f"{folder.parent}: a store of {needed / 1e9:.1f} GB "
             f"does not fit in {free / 1e9:.1f} GB: train with store=False"
         )
-    (folder / DATA).touch()  # else torch makes it, readable by nobody else
+    _reserve(folder / DATA, needed)
     data = torch.from_file(str(folder / DATA), shared=True, size=int(np.prod(shape)), dtype=dtype).view(shape)
     device = next(model.backbone.parameters()).device
     read = ("input_ids", "link_rows") if encoded.linked else ("input_ids",)

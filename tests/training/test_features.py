@@ -170,6 +170,15 @@ def test_a_store_that_does_not_fit_is_told(model, encoded, tmp_path, monkeypatch
         features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
 
 
+def test_no_store_is_begun_on_a_disk_that_fills_up(tmp_path):
+    path = tmp_path / "store" / "states.bin"
+    path.parent.mkdir()
+    features._reserve(path, 1 << 20)
+    assert os.stat(path).st_blocks * 512 >= 1 << 20, "its place is its own"
+    with pytest.raises(features.NoRoom, match=r"no room for a store of 1.2e\+09 GB \("):
+        features._reserve(path, 1 << 60)
+
+
 def test_the_cache_keeps_to_its_limit(model, encoded, tiny_folder, tmp_path, monkeypatch):
     def store(n):
         examples = encode(model.task, load_tokenizer(tiny_folder), tiny.relations(n))
