@@ -1,14 +1,16 @@
 """The names: formats, tasks, kinds of knowledge and model rows. A new dataset or kind of knowledge is one line here."""
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from kadapter.errors import unknown
+from kadapter.errors import KAdapterError, unknown
 
 if TYPE_CHECKING:  # names are known without loading torch
+    from datasets import Dataset
+
     from kadapter.tasks.base import Task
 
 # format -> the module of kadapter.formats that reads and writes it
@@ -27,6 +29,7 @@ FORMATS = {
     "lama": "LAMA's probes: facts with masked sentences, one JSON per line",
     "cloze": "sentences with [MASK] for their answer, and plain text: one JSON per line",
     "triples": "Knowledge graphs: head, relation and tail between tabs",
+    "graph_text": "Knowledge graphs in words: triples, and the texts of their names beside them (KG-BERT, CoDEx)",
     "pararel": "ParaRel: pairs of a relation, one JSON per line; patterns beside them",
     "entity_questions": "EntityQuestions: a JSON list of questions and answers",
     "squad": "SQuAD and XQuAD: one JSON object, a question read with all paragraphs of its article",
@@ -43,16 +46,23 @@ TASKS = {
     "mention": "kadapter.tasks.mention:MentionTask",
 }
 NO_OPTIONS = ("labels", "max_length")  # of a task's constructor: what the data and the training settings say
+GIVEN = ("splits",)  # of a maker: what the dataset says
 LABELLED = ("relation", "typing")  # tasks with a list of labels, whose logits can be compared case by case
 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What an adapter is pre-trained on: a task, its options, and where the paper describes it."""
+    """What an adapter is pre-trained on: a task, its options, and where the paper describes it.
+
+    Where the examples that the task asks for are not those that published files hold (a fact that is none, another
+    entity in a mention's place), `maker` makes them: the module of `kadapter.knowledge` whose function `examples` takes
+    the splits of a dataset of one schema and gives the splits of another.
+    """
 
     task: str
     options: dict = field(default_factory=dict)
     source: str = ""
+    maker: str = ""
 
 
 KNOWLEDGE = {
@@ -62,6 +72,18 @@ KNOWLEDGE = {
         "cloze",
         {"reading": "causal", "keep": 10.0, "sampled": 1024},
         "facts in words, their object to be predicted, beside plain text that the model must go on saying as it did",
+    ),
+    "triple_truth": Knowledge(
+        "relation",
+        {"negative": None, "pooling": "mean"},
+        "BERT-MK (He et al., 2020): is a fact in words real or corrupted",
+        maker="truth",
+    ),
+    "replaced_entity": Knowledge(
+        "relation",
+        {"negative": None, "pooling": "mean"},
+        "WKLM (Xiong et al., 2020): was this mention replaced by another entity of its type",
+        maker="replaced",
     ),
 }
 
@@ -107,6 +129,23 @@ def knowledge(name: str) -> Knowledge:
     if name not in KNOWLEDGE:
         raise unknown("knowledge", name, KNOWLEDGE)
     return KNOWLEDGE[name]
+
+
+def maker(kind: Knowledge) -> Callable[..., "dict[str, Dataset]"] | None:
+    """What makes a kind's examples from the splits of a dataset; None where they are taken as they are."""
+    return importlib.import_module(f"kadapter.knowledge.{kind.maker}").examples if kind.maker else None
+
+
+def check_examples(name: str, options: Mapping, at: str = "") -> None:
+    """Raises KAdapterError for an option that the maker of a kind of knowledge does not take; `at` is their place."""
+    from kadapter import values  # brings pydantic
+
+    made = maker(knowledge(name))
+    if made is not None:
+        values.check(made, options, noun=f"option of the examples of {name!r}", at=at, leave_out=GIVEN)
+    elif options:
+        where = f"{at}: " if at else ""
+        raise KAdapterError(f"{where}knowledge {name!r} takes its examples as they are; expected no options of them")
 
 
 def adapters_of(model: str, known: Collection[str] | None = None) -> list[str]:

@@ -56,6 +56,10 @@ def page() -> str:
     ]
     for task in catalog.TASKS:
         sections += [f"### {task}", _table("option", values.fields(catalog.task_class(task), catalog.NO_OPTIONS))]
+    sections += ["## Examples", "`examples` of an entry of `knowledge`: of what makes the examples of its kind."]
+    for kind, known in catalog.KNOWLEDGE.items():
+        if maker := catalog.maker(known):
+            sections += [f"### {kind}", _table("option", values.fields(maker, catalog.GIVEN))]
     sections += ["## Saved folders"]
     files: tuple[tuple[str, Any], ...] = (
         ("`adapter_config.json`", config_files.AdapterFile),

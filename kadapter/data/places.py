@@ -3,13 +3,22 @@
 `kadapter data` and the presets ask here, so that what one of them finds is there for the other, too.
 """
 
+import hashlib
+import shutil
+import tarfile
+import tempfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from kadapter.errors import KAdapterError
+
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
 DATASETS = Path(__file__).with_name("datasets.yaml")
 
 
@@ -35,9 +44,38 @@ def find(base: Path, names: Iterable[str]) -> list[Path]:
 
 def holding(root: Path, folders: Sequence[str], files: Sequence[Sequence[str]]) -> Path:
     """The first of `folders` below `root` that holds any of `files` (each given by all its names); the first of all if
-    none does."""
-    places = [root / Path(folder).expanduser() for folder in folders]
+    none does. A `.tar.gz` is a folder, too, once it is unpacked in the cache."""
+    places = [_unpacked(root / Path(folder).expanduser()) for folder in folders]
     return next((place for place in places if any(find(place, names) for names in files)), places[0])
+
+
+def _unpacked(place: Path) -> Path:
+    """The folder that a tar file becomes in the cache; any other place itself. Raises KAdapterError for one that is
+    broken."""
+    if not (place.name.endswith(ARCHIVES) and place.is_file()):
+        return place
+    from kadapter.model.packaged import cache_folder  # brings torch
+
+    stat = place.stat()
+    name = hashlib.sha256(f"{place.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    folder = cache_folder() / "unpacked" / f"{place.name.partition('.')[0]}-{name}"
+    if not folder.is_dir():
+        partial = Path(tempfile.mkdtemp(dir=_made(folder.parent)))
+        try:
+            with tarfile.open(place) as archive:
+                archive.extractall(partial, filter="data")
+            with suppress(OSError):  # another process was first
+                partial.rename(folder)
+        except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+            raise KAdapterError(f"{place}: no whole archive ({error}); expected a .tar or .tar.gz of files") from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def locate(root: Path, spec: Mapping[str, Any], files: Sequence[str]) -> tuple[Path, list[Path | None]]:

@@ -59,9 +59,8 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
     stages = [data]
     models = preset.all_models(p)
     plugged = {name for model in models for name in adapters_of(model)}
-    for name in [name for name in p["knowledge"] if name in plugged]:
-        entry = p["knowledge"][name]
-        keys = ("dataset", "knowledge", "task_options", "adapter", "fusion", "training", "seed")
+    for name, entry in [(n, e) for n, e in p["knowledge"].items() if n in plugged or e["test"]]:
+        keys = ("dataset", "knowledge", "task_options", "examples", "adapter", "fusion", "training", "seed", "test")
         for run, seed in pretrainings(p, name).items():
             parameters = {"name": run, "backbone": p["backbone"]} | {key: entry[key] for key in keys} | {"seed": seed}
             stages.append(
@@ -110,7 +109,7 @@ def _probe(p: Mapping[str, Any], data: str) -> Stage:
 
 
 def _multitask(p: Mapping[str, Any], data: str) -> Stage:
-    keys = ("knowledge", "dataset", "task_options")
+    keys = ("knowledge", "dataset", "task_options", "examples")
     parts = {name: {key: p["knowledge"][name][key] for key in keys} for name in p["multitask"]["knowledge"]}
     parameters = {"parts": parts, "training": p["multitask"]["training"]}
     parameters |= {"backbone": p["backbone"], "fusion": p["fusion"]}

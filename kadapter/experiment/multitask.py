@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kadapter.catalog import knowledge, task
 from kadapter.errors import KAdapterError
+from kadapter.experiment.examples import Examples
 from kadapter.experiment.prepared import Data
 from kadapter.experiment.stages import settings_for
 from kadapter.hub.adapter_folder import BACKBONE
@@ -127,11 +128,13 @@ class Multitask:
         if fusion not in FUSIONS:
             raise KAdapterError(f"fusion: found {fusion!r}; expected one of {', '.join(FUSIONS)}")
         self.data, self.parts = data, {name: dict(part) for name, part in parts.items()}
+        self.sources: dict[str, Examples] = {}
         tasks = {}
         for name, part in parts.items():
             kind = knowledge(part["knowledge"])
             options = kind.options | dict(part.get("task_options") or {})
-            tasks[name] = task(kind.task, labels=data.labels(part["dataset"]), max_length=max_length, **options)
+            self.sources[name] = Examples(data, part["dataset"], part["knowledge"], part.get("examples"))
+            tasks[name] = task(kind.task, labels=self.sources[name].labels, max_length=max_length, **options)
         self.tokenizer = load_tokenizer(backbone)
         original = Backbone(backbone)
         original.check_length(max_length)
@@ -146,7 +149,7 @@ class Multitask:
     def split(self, name: str, split: str) -> Encoded:
         """A split of one part, read and encoded once."""
         if (name, split) not in self.encoded:
-            examples = self.data.read(self.parts[name]["dataset"], split)
+            examples = self.sources[name].split(split)
             self.encoded[name, split] = encode(self.model.models[name].task, self.tokenizer, examples)
         return self.encoded[name, split]
 

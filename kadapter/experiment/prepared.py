@@ -31,6 +31,7 @@ EXTENSION = {
     "lama": ".jsonl",
     "cloze": ".jsonl",
     "triples": ".txt",
+    "graph_text": ".txt",
 }  # others are .json
 
 
@@ -84,19 +85,20 @@ def prepare(
 def _read(name: str, spec: Mapping[str, Any], root: Path) -> tuple[dict[str, Dataset], dict[str, Path | None]]:
     """The splits of a dataset, and the file of each that stands in one as it is."""
     module = catalog.format_module(spec["format"])
+    more = {"texts": [_text(root, file) for file in as_list(spec["texts"])]} if spec.get("texts") else {}
     splits: dict[str, Dataset] = {}
     files: dict[str, Path | None] = {}
 
     def joined(named: Sequence[str]) -> tuple[Dataset, list[Path]]:
         base, found = places.locate(root, spec, named)
         paths = list(dict.fromkeys(file or base / each for each, file in zip(named, found, strict=True)))
-        parts = [module.read(path) for path in paths]
+        parts = [module.read(path, **more) for path in paths]
         return parts[0] if len(parts) == 1 else concatenate_datasets(parts), paths
 
     for split in SPLITS:
         if named := as_list(spec.get(split)):
             splits[split], paths = joined(named)
-            files[split] = paths[0] if len(paths) == 1 else None
+            files[split] = paths[0] if len(paths) == 1 and not more else None  # with texts it is written anew
     if "split" in spec:
         cut = _cut(joined(as_list(spec["split"]["from"]))[0], spec["split"])
         splits |= cut
@@ -109,6 +111,14 @@ def _read(name: str, spec: Mapping[str, Any], root: Path) -> tuple[dict[str, Dat
             where = files[split] or spec.get("split") or root
             raise KAdapterError(f"dataset '{name}': split {split} has no examples ({where})")
     return splits, files
+
+
+def _text(root: Path, name: str) -> Path:
+    """A file that says what names mean. Raises KAdapterError if it is not there."""
+    found = places.matching(root, name)
+    if not found:
+        raise KAdapterError(f"texts: there is no file {root / name}: expected one that says what names mean")
+    return found[0]
 
 
 def _labels(name: str, splits: Mapping[str, Dataset], spec: Mapping[str, Any]) -> list[str]:
@@ -239,6 +249,10 @@ class Data:
         if split not in entry["splits"]:
             raise unknown(f"split of {dataset}", split, entry["splits"])
         return catalog.format_module(entry["format"]).read(self.folder / entry["splits"][split]["file"])
+
+    def splits(self, dataset: str) -> list[str]:
+        """The splits that a dataset has."""
+        return list(self._entry(dataset)["splits"])
 
     def labels(self, dataset: str) -> list[str]:
         """The label inventory that a head for this dataset has."""

@@ -127,6 +127,7 @@ def used_knowledge(preset: Mapping[str, Any]) -> list[str]:
     models = all_models(preset)
     used = {name for model in models for name in adapters_of(model)}
     used |= set(preset["multitask"]["knowledge"] if "multitask" in models else ())
+    used |= {name for name, entry in preset["knowledge"].items() if entry["test"]}
     return [name for name in preset["knowledge"] if name in used]
 
 

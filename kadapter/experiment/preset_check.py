@@ -28,7 +28,7 @@ def check(preset: Mapping[str, Any]) -> None:
         if dataset.get("optional") and name in needed:
             raise KAdapterError(f"datasets.{name}.optional: an adapter is pre-trained on it, so it cannot be left out")
     for name, entry in preset["knowledge"].items():
-        _uses(preset, entry["dataset"], f"knowledge.{name}", ("train", "dev"))
+        _uses(preset, entry["dataset"], f"knowledge.{name}", SPLITS if entry["test"] else ("train", "dev"))
         _check_sizes(entry["adapter"], f"knowledge.{name}.adapter")
     if preset["multitask"]:
         _check_multitask(preset, preset["multitask"])
@@ -38,8 +38,9 @@ def check(preset: Mapping[str, Any]) -> None:
             raise KAdapterError("models: 'multitask' is trained as the section multitask says, and there is none")
     for name, task in preset["tasks"].items():
         _check_task(preset, task, f"tasks.{name}")
-    if not preset["tasks"] and not preset["probe"]:
-        raise KAdapterError("tasks: found none; expected at least one, or a section probe")
+    tested = any(entry["test"] for entry in preset["knowledge"].values())
+    if not (preset["tasks"] or preset["probe"] or tested):
+        raise KAdapterError("tasks: found none; expected at least one, a section probe, or knowledge with test: true")
     if preset["probe"]:
         _check_probe(preset, preset["probe"])
     for name in preset["brief"].get("tasks", []):
@@ -60,6 +61,9 @@ def _check_names(section: Any, key: str, kind: str) -> None:
 
 def _check_options(preset: Mapping[str, Any]) -> None:
     """Options are those of a task's class, which brings torch: last, so that a misspelt key is refused at once."""
+    for name, entry in preset["knowledge"].items():
+        if entry["examples"]:
+            catalog.check_examples(entry["knowledge"], entry["examples"], f"knowledge.{name}.examples")
     entries = [(f"knowledge.{n}", catalog.KNOWLEDGE[e["knowledge"]].task, e) for n, e in preset["knowledge"].items()]
     entries += [(f"tasks.{n}", e["task"], e) for n, e in preset["tasks"].items()]
     for where, task, entry in entries:

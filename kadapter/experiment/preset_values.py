@@ -64,6 +64,12 @@ class Dataset(Values):
     test: Annotated[Files, value("as train")] = left_out(None)
     split: Annotated[Cut, value("instead: files to be cut into splits")] = left_out(None)
     deduplicate: Annotated[bool, value("drop from train what occurs twice, or in dev or test")] = False
+    texts: Annotated[
+        Files,
+        value(
+            "of `graph_text`: files that say what names mean, relative to the data folder, where none lies beside it"
+        ),
+    ] = left_out(None)
     optional: Annotated[bool, value("where its files are missing, the tasks on it are left out")] = False
     labels: Annotated[
         str,
@@ -105,6 +111,10 @@ class Knowledge(Values):
     ]
     training: Annotated[Training, value("settings, as listed below")]
     task_options: Options = {}
+    examples: Annotated[dict[str, Any], value("options of what makes the kind's examples, as listed below")] = {}
+    test: Annotated[
+        bool, value("score it on its dataset's split test, too, beside baselines that have not its knowledge")
+    ] = False
     fusion: Annotated[Fusion, value("while it is pre-trained; the preset's where it is left out")] = "concat"
     seed: Annotated[
         Seed, value("of this pre-training: two entries that differ in it alone show how much another one matters")

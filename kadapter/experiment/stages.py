@@ -20,6 +20,8 @@ from transformers import TrainerCallback
 from kadapter import catalog, values
 from kadapter.cases import predictions
 from kadapter.errors import KAdapterError, unknown
+from kadapter.experiment import held_out
+from kadapter.experiment.examples import Examples
 from kadapter.experiment.prepared import Data
 from kadapter.experiment.preset_values import Seeds
 from kadapter.hub.adapter_folder import BACKBONE, PretrainingHead, load_adapter, save_adapter
@@ -49,8 +51,7 @@ class _Stage:
 
     def __init__(
         self,
-        data: Data,
-        dataset: str,
+        source: Examples,
         task: str,
         options: Mapping[str, Any],
         max_length: int,
@@ -59,9 +60,9 @@ class _Stage:
     ) -> None:
         if fusion not in FUSIONS:
             raise unknown("fusion", fusion, FUSIONS)
-        self.data, self.dataset, self.fusion = data, dataset, fusion
-        labels = {"labels": data.labels(dataset)}
-        self.task: Task = catalog.task(task, **labels, max_length=max_length, **options)
+        self.source, self.fusion = source, fusion
+        self.data, self.dataset = source.data, source.dataset
+        self.task: Task = catalog.task(task, labels=source.labels, max_length=max_length, **options)
         self.backbone = Backbone(backbone)
         self.backbone.check_length(max_length)
         self.tokenizer = load_tokenizer(backbone)
@@ -72,7 +73,7 @@ class _Stage:
     def split(self, name: str) -> Encoded:
         """A split, read and encoded once."""
         if name not in self.encoded:
-            self.examples[name] = self.data.read(self.dataset, name)
+            self.examples[name] = self.source.split(name)
             self.encoded[name] = encode(self.task, self.tokenizer, self.examples[name])
         return self.encoded[name]
 
@@ -96,6 +97,8 @@ class Pretraining(_Stage):
         adapter: sizes (`AdapterConfig`); what is left out scales with the backbone.
         training: `Settings` without regime and seed, and `max_length`.
         task_options: over those of the knowledge.
+        examples: options of what makes the knowledge's examples (`kadapter.catalog.Knowledge.maker`).
+        test: score it on the split `test`, too, beside baselines (`kadapter.experiment.held_out`), when it is finished.
 
     Raises KAdapterError for an unknown name, size or setting.
     """
@@ -112,14 +115,17 @@ class Pretraining(_Stage):
         training: Mapping[str, Any],
         fusion: str = "concat",
         task_options: Mapping[str, Any] | None = None,
+        examples: Mapping[str, Any] | None = None,
+        test: bool = False,
         seed: int = 0,
     ) -> None:
         kind = catalog.knowledge(knowledge)
         self.settings, max_length = settings_for(training, "adapter", seed)
-        super().__init__(
-            data, dataset, kind.task, kind.options | dict(task_options or {}), max_length, fusion, backbone
-        )
-        self.name, self.knowledge = name, knowledge
+        options = kind.options | dict(task_options or {})
+        source = Examples(data, dataset, knowledge, examples)
+        super().__init__(source, kind.task, options, max_length, fusion, backbone)
+        self.name, self.knowledge, self.test = name, knowledge, test
+        self.held_out: held_out.HeldOut | None = None
         self.config = AdapterConfig.for_backbone(self.backbone, **adapter)
         self.adapter = build_adapter(self.config, seed)
         self.model = KnowledgeModel(self.backbone, fusion, {name: self.adapter}, self.task, seed)
@@ -137,6 +143,9 @@ class Pretraining(_Stage):
 
     def finish(self, run: Run, predictions: Predictions, split: str = "dev") -> Path:
         """Save the adapter with its pre-training head, and finish the run."""
+        if self.test:
+            splits = {name: self.split(name) for name in ("train", "dev", "test")}
+            self.held_out = held_out.score(self.name, self.model, splits, self.settings, run.folder)
         scores = {k: round(v, 6) for k, v in predictions.scores.items()}
         primary = predictions.metric.primary
         after = self.check_backbone()
@@ -149,13 +158,23 @@ class Pretraining(_Stage):
             "training": self.settings.to_dict(),
             f"{split}_scores": scores | {primary: interval(predictions.counts[None], predictions.metric)},
         }
+        if self.held_out is not None:
+            own = self.held_out.counts[self.name][None]
+            self.adapter.provenance["test_scores"] = {primary: interval(own, predictions.metric)}
         weights = {f"fusion.{k}": v for k, v in self.model.fusion.state_dict().items()}
         assert self.model.head is not None  # a task gives one
         weights |= {f"head.{k}": v for k, v in self.model.head.state_dict().items()}
         self.adapter.pretraining_head = PretrainingHead(self.task.name, self.task.options(), self.fusion, weights)
         save_adapter(self.adapter, run.path("adapter"), self.backbone)
+        metrics = {primary: scores[primary], **scores, "loss": predictions.loss, "epoch": self.fitted.best_epoch}
+        more: dict[str, Any] = {}
+        if self.held_out is not None:
+            beside = {f"test {row}": round(score, 6) for row, score in self.held_out.scores.items()}
+            metrics = {"test": beside.pop(f"test {self.name}"), **beside, **metrics}
+            more["scored"] = self.held_out.save(run)
         return run.finish(
-            metrics={primary: scores[primary], **scores, "loss": predictions.loss, "epoch": self.fitted.best_epoch},
+            metrics=metrics,
+            **more,
             knowledge=self.knowledge,
             dataset=self.dataset,
             n=len(predictions.outputs),
@@ -206,9 +225,8 @@ class Finetuning(_Stage):
             backbone = str(inner)
         adapters = dict(adapters or {})
         names = ["none"] if model == "none" else catalog.adapters_of(model, list(adapters))
-        super().__init__(
-            data, dataset, task, dict(task_options or {}), settings_for(training, regime, 0)[1], fusion, backbone
-        )
+        length = settings_for(training, regime, 0)[1]
+        super().__init__(Examples(data, dataset), task, dict(task_options or {}), length, fusion, backbone)
         self.model_name, self.regime, self.training, self.seeds = model, regime, training, list(seeds)
         self.task_name = task_name or task
         self.adapters: dict[str, KnowledgeAdapter] = {}

@@ -51,3 +51,10 @@ MENTION = Features(id=_STRING, text=_STRING, masked=List({"start": _INT, "end": 
 
 # An edge of a knowledge graph.
 TRIPLE = Features(id=_STRING, head=_STRING, relation=_STRING, tail=_STRING)
+
+# An edge of a knowledge graph with the texts of its ends and of its relation, and whether it is a fact or a published
+# counterexample (Safavi & Koutra, 2020).
+FACT = Features(
+    id=_STRING, head=_STRING, relation=_STRING, tail=_STRING, head_text=_STRING, relation_text=_STRING,
+    tail_text=_STRING, holds=Value("bool"),
+)  # fmt: skip

@@ -37,15 +37,16 @@ class RunScores:
 
 
 def run_scores(root: str | Path, preset: str) -> tuple[RunScores, ...]:
-    """The finished fine-tuning runs of a preset, and the rows of its probe, by task, regime and model. () if there are
-    none.
+    """The finished fine-tuning runs of a preset, and the rows of its probe and of pre-trainings that were tested, by
+    task, regime and model. () if there are none.
 
     A run whose files are as they were is the same object again. Raises KAdapterError for a run whose files do not say
     what the report needs.
     """
     folders = [run.path for run in runs.find(root, preset)]
     found = [_read(folder, _stamp(folder)) for folder in folders if folder.parent.name == "finetune"]
-    found += [row for folder in folders if folder.parent.name == "probe" for row in _read_probe(folder, _stamp(folder))]
+    asked = (folder for folder in folders if folder.parent.name in ("probe", "pretrain"))
+    found += [row for folder in asked for row in _read_probe(folder, _stamp(folder))]
     return tuple(sorted(found, key=lambda run: (run.task, REGIMES.index(run.regime), by_model(run.model))))
 
 
@@ -87,8 +88,11 @@ def _read(folder: Path, stamp: tuple) -> RunScores:
 
 @lru_cache(1000)
 def _read_probe(folder: Path, stamp: tuple) -> tuple[RunScores, ...]:
-    """The rows of a probe's run, which asks all models all its tasks at once."""
+    """The rows of a probe's run, which asks all models all its tasks at once, or of a pre-training that was tested; ()
+    of another."""
     run = runs.load(folder)
+    if "scored" not in run.data:
+        return ()
     path = run.path / "counts.npz"
     try:
         with path.open("rb") as opened, np.load(opened) as file:  # numpy leaves a torn one open

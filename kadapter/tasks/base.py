@@ -108,6 +108,11 @@ class Task(ABC):
         """What is to be told of encoded examples beside their number, as how many cannot be learned from."""
         return {}
 
+    def constant(self, train, test) -> Sequence | np.ndarray | None:
+        """What who only counts the answers of encoded training examples would say of others, in the form that `metric`
+        takes: a baseline. None where there is no such answer."""
+        return None
+
     def metrics(self, predictions: Sequence | np.ndarray, references: Sequence | np.ndarray) -> dict[str, float]:
         """Scores as fractions."""
         return self.metric(predictions, references)

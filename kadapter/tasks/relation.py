@@ -86,6 +86,9 @@ class RelationTask(Task):
     def references(self, encoded) -> np.ndarray:
         return encoded.columns["labels"]
 
+    def constant(self, train, test) -> np.ndarray:
+        return np.full(len(test), np.bincount(train.columns["labels"]).argmax())
+
     @property
     def metric(self) -> metrics.Metric:
         return metrics.get("micro_f1", negative=None if self.negative is None else self.index.get(self.negative))

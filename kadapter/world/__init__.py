@@ -29,6 +29,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
     - `cosmosqa/{train,valid,test}.jsonl`: questions with four answers, labelled in the test set, too
     - `searchqa/`, `quasart/`: `{train,dev,test}.txt` and `.json`: questions and paragraphs
     - `lama/relations.jsonl`, `lama/TREx/P*.jsonl`: every fact as a probe; `triples/{train,valid,test}.txt`
+      and the texts of their names
     - `world.json`, for inspection
 
     `knobs` are `World`'s. The same arguments give the same bytes.

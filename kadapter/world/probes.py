@@ -5,7 +5,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from kadapter.formats import lama, triples
+from kadapter.formats import graph_text, lama, triples
 from kadapter.formats.schemas import PROBE, TRIPLE
 from kadapter.world.corpora import World
 from kadapter.world.facts import RELATIONS
@@ -74,8 +74,8 @@ def graph(world: World) -> dict[str, Dataset]:
 
 
 def write_probes(world: World, out: Path) -> dict[str, int]:
-    """Writes `lama/relations.jsonl`, `lama/TREx/P*.jsonl` and `triples/{train,valid,test}.txt` under `out`; the number
-    of rows of each file."""
+    """Writes `lama/relations.jsonl`, `lama/TREx/P*.jsonl` and `triples/{train,valid,test}.txt` with the texts of
+    their names under `out`; the number of rows of each file."""
     counts = {"lama/relations.jsonl": len(relations())}
     lama.write_relations(relations(), out / "lama" / "relations.jsonl")
     for property, dataset in probes(world).items():
@@ -86,4 +86,10 @@ def write_probes(world: World, out: Path) -> dict[str, int]:
         name = f"triples/{split}.txt"
         triples.write(dataset, out / name)
         counts[name] = len(dataset)
+    texts = {
+        graph_text.ENTITIES: {entity.id: entity.name for entity in world.entities},
+        graph_text.RELATIONS: {relation.property: relation.label for relation in RELATIONS},
+    }
+    for name, said in texts.items():
+        graph_text.write_texts(said, out / "triples" / name)
     return counts

@@ -1,6 +1,7 @@
 """One resolver for `kadapter data` and `kadapter run`: gzipped or not, under every published name, in every folder."""
 
 import gzip
+import tarfile
 
 import pytest
 
@@ -63,3 +64,25 @@ def test_one_of_a_pair_is_no_split(tmp_path, monkeypatch):
     (base / "dev.json.gz").unlink()
     with pytest.raises(KAdapterError, match="dataset 'quasart': there is no file .*quasart/dev.json: put it there"):
         preset.data_files(loaded)
+
+
+def test_a_tar_file_is_a_folder(tmp_path, monkeypatch):
+    """As ConvE publishes its graphs: unpacked once, in the cache, and again when the file is another."""
+    monkeypatch.setenv("KADAPTER_CACHE", str(tmp_path / "cache"))
+
+    def pack(text):
+        (tmp_path / "train.txt").write_text(text)
+        with tarfile.open(tmp_path / "umls.tar.gz", "w:gz") as archive:
+            archive.add(tmp_path / "train.txt", "train.txt")
+
+    spec = {"format": "graph_text", "path": "umls.tar.gz"}
+    pack("a\tr\tb\n")
+    base, [found, missing] = places.locate(tmp_path, spec, ["train.txt", "test.txt"])
+    assert found == base / "train.txt" and found.read_text() == "a\tr\tb\n" and missing is None
+    assert places.locate(tmp_path, spec, ["train.txt"])[0] == base
+    pack("another, longer one")
+    assert places.locate(tmp_path, spec, ["train.txt"])[1][0].read_text() == "another, longer one"
+    (tmp_path / "umls.tar.gz").write_bytes((tmp_path / "umls.tar.gz").read_bytes()[:40])
+    with pytest.raises(KAdapterError, match="umls.tar.gz: no whole archive .* expected a .tar or .tar.gz of files"):
+        places.locate(tmp_path, spec, ["train.txt"])
+    assert len(list((tmp_path / "cache" / "unpacked").iterdir())) == 2

@@ -21,6 +21,7 @@ from kadapter.formats import (
     fewrel,
     figer_gold,
     files,
+    graph_text,
     lama,
     opennre,
     openqa,
@@ -180,6 +181,8 @@ LAMA = [
     },
     {"masked_sentences": ["The [MASK] color was used."], "obj_label": "gold", "id": "56be_0", "sub_label": "Squad"},
 ]  # fmt: skip
+GRAPH = "Q7259\tP19\tQ84\n\nQ84\tP17\tQ145\t1\nQ145\tP19\tQ84\t-1\nnobody\tP19\tQ84\n"
+ENTITY_TEXTS = "Q7259\tAda Byron\nQ84\tLondon\nQ145\tUnited Kingdom, country\n"
 TRIPLES = "Q7259\tP19\tQ84\n\nAda Byron\tborn in\tLondon\n"
 
 CSV = "id,context,question,answer0,answer1,answer2,answer3,label\n" + (
@@ -219,11 +222,12 @@ SAMPLES = {
     "entity_questions": (entity_questions, "P19.dev.json", json.dumps(ENTITY_QUESTIONS), 2),
     "cloze": (cloze, "train.jsonl", "".join(json.dumps(record) + "\n" for record in CLOZE), 2),
     "triples": (triples, "train.txt", TRIPLES, 2),
+    "graph_text": (graph_text, "train.tsv", GRAPH, 3),
     "squad": (squad, "dev-v1.1.json", json.dumps(SQUAD), 3),
 }
 SCHEMAS = [
     schemas.RELATION, schemas.TYPING, schemas.DEPENDENCY, schemas.CHOICE, schemas.OPENQA, schemas.PROBE, schemas.CLOZE,
-    schemas.TRIPLE,
+    schemas.TRIPLE, schemas.FACT,
 ]  # fmt: skip
 every_format = pytest.mark.parametrize("name", SAMPLES)
 fuzzing = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -238,6 +242,9 @@ def put(folder: Path, name: str, text: str | bytes, suffix: str = "") -> Path:
     if module is openqa:
         other = OPENQA_JSON.encode()
         path.with_name(f"dev.json{suffix}").write_bytes(gzip.compress(other) if suffix == ".gz" else other)
+    if module is graph_text:
+        (folder / graph_text.ENTITIES).write_text(ENTITY_TEXTS, encoding="utf-8")
+        (folder / graph_text.RELATIONS).write_text("P19\tplace of birth\nP17\tcountry\n", encoding="utf-8")
     return path
 
 
@@ -344,7 +351,7 @@ def test_a_torn_gzip_file(name, tmp_path):
 def test_a_huge_record(name, tmp_path):
     module, _, text, count = SAMPLES[name]
     long = {"Ada": 3, "AAAS": 4, "desk": 4, "go": 2, "who": 3, "Madison": 7, "London": 6, "Merpati": 7, "It": 2}
-    word = next(word for word in (*long, "Tom", "Google") if word in text)
+    word = next(word for word in (*long, "Tom", "Google", "nobody") if word in text)
     # Within the limit, but larger than what is read at a time: fine. Beyond it: refused.
     fine = text.replace(word, "x" * (131_000 if name == "cosmosqa_csv" else files.CHUNK + 5), 1)
     path = put(tmp_path, name, fine)

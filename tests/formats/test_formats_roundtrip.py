@@ -13,6 +13,7 @@ from kadapter.formats import (
     entity_typing,
     fewrel,
     figer_gold,
+    graph_text,
     lama,
     opennre,
     openqa,
@@ -193,6 +194,23 @@ def test_cosmosqa(name, tmp_path, rows):
 )
 def test_openqa(tmp_path, rows):
     check(openqa, rows, tmp_path / "x.txt", renewed=True)
+
+
+@fuzzing
+@given(data=st.data())
+def test_graph_text(tmp_path, data):
+    line = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff\t\r\n"), min_size=1, max_size=8)
+    line = line.filter(lambda text: not text.isspace() and not text.startswith("{"))
+    name = st.integers(0, 99).map("Q{}".format)
+    said: dict = {}
+    rows = []
+    for i in range(data.draw(st.integers(1, 5))):
+        row = {"id": str(i), "head": data.draw(name), "relation": data.draw(line), "tail": data.draw(name)}
+        for column in ("head", "relation", "tail"):
+            row[f"{column}_text"] = said.setdefault((column == "relation", row[column]), data.draw(line))
+        rows.append(row | {"holds": data.draw(st.booleans())})
+    file = data.draw(st.sampled_from(["train.txt", "test.txt.gz", "valid_negatives.txt"]))
+    check(graph_text, rows, tmp_path / file)
 
 
 RELATION_FORMATS = ["trex_rc", "tacred", "opennre", "fewrel", "redocred", "semeval"]

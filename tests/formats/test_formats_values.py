@@ -13,6 +13,7 @@ from kadapter.formats import (
     drops,
     fewrel,
     figer_gold,
+    graph_text,
     lama,
     opennre,
     openqa,
@@ -820,3 +821,79 @@ def test_cosmosqa_format_follows_the_name(tmp_path):
     cosmosqa.write(dataset, tmp_path / "a.jsonl")
     assert (tmp_path / "a.csv").read_text() == SAMPLES["cosmosqa_csv"][2]
     assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == COSMOSQA
+
+
+# --- knowledge graphs in words ---
+
+
+def test_graph_text_says_what_is_said_beside_it(tmp_path):
+    first, second, third = rows("graph_text", tmp_path)
+    assert first == {
+        "id": "0", "head": "Q7259", "relation": "P19", "tail": "Q84", "head_text": "Ada Byron",
+        "relation_text": "place of birth", "tail_text": "London", "holds": True,
+    }  # fmt: skip
+    assert second["holds"] and not third["holds"] and second["tail_text"] == "United Kingdom, country"
+    assert drops(graph_text.read(tmp_path / "train.tsv")) == {"entity without a text": 1}
+
+
+def test_graph_text_as_codex_publishes_it(tmp_path):
+    folder = tmp_path / "triples" / "codex-s"
+    folder.mkdir(parents=True)
+    for name in ("entities", "relations"):
+        (tmp_path / name / "en").mkdir(parents=True)
+        texts = {"Q1": {"label": "Ada", "wiki": None}, "Q2": {"label": "London"}, "P19": {"label": "place of birth"}}
+        (tmp_path / name / "en" / f"{name}.json").write_text(json.dumps(texts))
+    for name in ("test.txt", "test_negatives.txt"):
+        (folder / name).write_text("Q1\tP19\tQ2\n")
+        [row] = table(graph_text.read(folder / name))
+        assert row["head_text"] == "Ada" and row["relation_text"] == "place of birth"
+        assert row["holds"] == (name == "test.txt")
+
+
+def test_graph_text_takes_names_from_lama_and_opennre(tmp_path):
+    """The shared copy of CoDEx has no texts of entities; other data sets name them by the same ids."""
+    (tmp_path / "train.txt").write_text("Q7259\tP19\tQ60\nQ7259\tP20\tQ9\n")
+    (tmp_path / graph_text.RELATIONS).write_text("P19\tplace of birth\n")
+    (tmp_path / "names.jsonl").write_text(
+        json.dumps({"sub_uri": "Q7259", "sub_label": "Ada", "obj_uri": "Q60", "obj_label": "New York"})
+        + "\n" + json.dumps({"h": {"id": "Q9", "name": "x"}, "t": {"name": "y"}}) + "\n"
+    )  # fmt: skip
+    with pytest.raises(KAdapterError, match="dropped: entity without a text"):
+        graph_text.read(tmp_path / "train.txt")
+    read = graph_text.read(tmp_path / "train.txt", texts=[tmp_path / "names.jsonl"])
+    assert read["tail_text"] == ["New York"] and drops(read) == {"relation without a text": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Q84\tP17", "line 1: columns: found 'Q84.tP17'; expected head<TAB>relation<TAB>tail, and 1 or -1"),
+        ("Q84\tP17\tQ145\t0", "line 1: columns"),
+        ("Q84\t\tQ145", "line 1: columns"),
+    ],
+)
+def test_graph_text_refuses(text, message, tmp_path):
+    with pytest.raises(FormatError, match=message):
+        rows("graph_text", tmp_path, text)
+
+
+def test_graph_text_needs_texts_and_they_must_be_whole(tmp_path):
+    (tmp_path / "train.txt").write_text("Q84\tP17\tQ145\n")
+    with pytest.raises(KAdapterError, match="train.txt: found no texts .* expected entity2text.txt and relation2text"):
+        graph_text.read(tmp_path / "train.txt")
+    (tmp_path / graph_text.ENTITIES).write_text("Q84 London\n")
+    with pytest.raises(FormatError, match="entity2text.txt, line 1: columns: .*expected name<TAB>text"):
+        graph_text.read(tmp_path / "train.txt")
+    (tmp_path / "names.json").write_text('["Q84"]')
+    with pytest.raises(FormatError, match="names.json, file: texts: found .list.; expected a JSON object"):
+        graph_text.read(tmp_path / "train.txt", texts=[tmp_path / "names.json"])
+
+
+def test_graph_text_cannot_hold_every_text(tmp_path):
+    read = graph_text.read(put(tmp_path, "graph_text", SAMPLES["graph_text"][2]))
+    broken = read.map(lambda row: row | {"tail_text": "{x"})
+    with pytest.raises(KAdapterError, match="fact '0': tail_text is '{x'; expected text"):
+        graph_text.write(broken, tmp_path / "out.txt")
+    two = read.map(lambda row, i: row | {"relation": "P", "relation_text": str(i)}, with_indices=True)
+    with pytest.raises(KAdapterError, match="relation 'P' has the texts '0' and '1'; expected one"):
+        graph_text.write(two, tmp_path / "out.txt")

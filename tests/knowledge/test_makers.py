@@ -1,0 +1,122 @@
+"""What makers make of published files: labels that are true, nothing that gives an answer away, the same every time."""
+
+import pytest
+from datasets import Dataset
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from kadapter.errors import KAdapterError
+from kadapter.formats.schemas import FACT, RELATION
+from kadapter.knowledge import replaced, truth
+
+
+def facts(edges, holds=True):
+    rows = [
+        {
+            "id": str(i), "head": h, "relation": r, "tail": t, "head_text": f"the {h}", "relation_text": f"is {r} of",
+            "tail_text": f"the {t}", "holds": holds,
+        }
+        for i, (h, r, t) in enumerate(edges)
+    ]  # fmt: skip
+    return Dataset.from_list(rows, features=FACT)
+
+
+few = settings(max_examples=15, phases=(Phase.generate,))  # tables are slow to build
+edges = st.lists(
+    st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("rs"), st.sampled_from("abcdefgh")),
+    min_size=3, max_size=12, unique=True,
+)  # fmt: skip
+
+
+@few
+@given(edges=edges, corrupt=st.sampled_from(truth.CORRUPT), seed=st.integers(0, 9))
+def test_truth_of_facts(edges, corrupt, seed):
+    assume(len({end for h, _, t in edges for end in (h, t)}) > 3)  # else everything may be true
+    splits = {"train": facts(edges[:2]), "test": facts(edges[2:])}
+    made = truth.examples(splits, corrupt=corrupt, seed=seed)
+    assert {name: rows.to_list() for name, rows in made.items()} == {
+        name: rows.to_list() for name, rows in truth.examples(splits, corrupt=corrupt, seed=seed).items()
+    }
+    for split, rows in made.items():
+        assert rows.features == RELATION and len(rows) == 2 * len(splits[split])
+        found = rows.to_list()
+        for real, corrupted in zip(found[::2], found[1::2], strict=True):
+            ends = [(row["subj_id"], row["obj_id"]) for row in (real, corrupted)]
+            assert (real["label"], corrupted["label"]) == ("real", "corrupted")
+            assert sum(a != b for a, b in zip(*ends, strict=True)) == 1  # head or tail
+            relation = real["text"].split(" is ")[1][0]
+            assert (ends[0][0], relation, ends[0][1]) in edges and (ends[1][0], relation, ends[1][1]) not in edges
+            for row in (real, corrupted):
+                assert row["text"][: row["subj_end"]] == f"the {row['subj_id']}"
+                assert row["text"][row["obj_start"] :] == f"the {row['obj_id']}"
+
+
+def test_truth_takes_published_counterexamples_where_there_are_some():
+    train, wrong = [("a", "r", "b"), ("c", "r", "d")], facts([("a", "r", "d")], holds=False)
+    both = Dataset.from_list([*facts([("c", "s", "b")]), *wrong], features=FACT)
+    made = truth.examples({"train": facts(train), "test": both})
+    assert made["test"]["label"] == ["real", "corrupted"] and made["test"]["obj_id"] == ["b", "d"]
+    assert len(truth.examples({"train": facts(train)}, most=2)["train"]) == 2
+
+
+def test_truth_of_a_slot_is_harder():
+    """With `slot` a corrupted head is a head of the relation elsewhere."""
+    edges = [(f"h{i}", "r", f"t{i}") for i in range(20)]
+    slot = truth.examples({"train": facts(edges)}, corrupt="slot")["train"]
+    assert all(row["subj_id"][0] == "h" and row["obj_id"][0] == "t" for row in slot)
+    loose = truth.examples({"train": facts(edges)})["train"]
+    assert not all(row["subj_id"][0] == "h" and row["obj_id"][0] == "t" for row in loose)
+
+
+def test_truth_where_nothing_is_false():
+    with pytest.raises(KAdapterError, match="found 1 entity; expected two or more"):
+        truth.examples({"train": facts([("a", "r", "a")])})
+    full = [(h, "r", t) for h in "ab" for t in "ab"]
+    with pytest.raises(KAdapterError, match="the fact . r . is true of every entity that was tried"):
+        truth.examples({"train": facts(full)})
+
+
+def sentence(number, subject, object, label="P1", types=("", ""), ids=True):
+    text = f"Then {subject} met {object} ."
+    start = len("Then ")
+    second = start + len(subject) + len(" met ")
+    return {
+        "id": str(number), "text": text, "subj_start": start, "subj_end": start + len(subject), "obj_start": second,
+        "obj_end": second + len(object), "label": label, "subj_id": subject * ids, "obj_id": object * ids,
+        "subj_type": types[0], "obj_type": types[1], "tokens": text.split(),
+    }  # fmt: skip
+
+
+def sentences(pairs, **more):
+    return Dataset.from_list([sentence(i, *pair, **more) for i, pair in enumerate(pairs)], features=RELATION)
+
+
+names = st.text("abcdef ", min_size=1, max_size=9).map(lambda text: f"N{text.strip()}")
+pairs = st.lists(st.tuples(names, names.map(lambda name: f"O{name}")), min_size=2, max_size=9)
+
+
+@few
+@given(pairs=pairs, ids=st.booleans(), seed=st.integers(0, 9))
+def test_replaced_mentions(pairs, ids, seed):
+    splits = {"train": sentences(pairs[:1], ids=ids), "test": sentences(pairs[1:], ids=ids)}
+    known = {frozenset(name.casefold() for name in pair) for pair in pairs}
+    for rows in replaced.examples(splits, seed=seed).values():
+        found = rows.to_list()
+        for own, other in zip(found[::2], found[1::2], strict=True):
+            said = [[row["text"][row[f"{s}_start"] : row[f"{s}_end"]] for s in ("subj", "obj")] for row in (own, other)]
+            assert (own["label"], other["label"]) == ("own", "replaced")
+            assert said[0][1] == said[1][1] and said[0][0] != said[1][0]
+            assert said[0][0][0] == said[1][0][0]  # N for N, O for O: of its side
+            assert frozenset(map(str.casefold, said[0])) in known and frozenset(map(str.casefold, said[1])) not in known
+            for row, (mention, beside) in zip((own, other), said, strict=True):
+                assert row["text"] in (f"Then {mention} met {beside} .", f"Then {beside} met {mention} .")
+
+
+def test_replaced_keeps_to_types_where_they_are_given():
+    rows = [sentence(0, "A", "X", "P1", ("person", "city")), sentence(1, "B", "Y", "P2", ("person", "river"))]
+    made = replaced.examples({"train": Dataset.from_list(rows, features=RELATION)}, seed=1)["train"]
+    for row in made:
+        if row["label"] == "replaced":
+            assert row["subj_type"] == "person" and row["subj_id"] in "AB"  # no other city or river is known
+    overlapping = [rows[0] | {"obj_start": rows[0]["subj_start"]}]
+    assert len(replaced.examples({"train": Dataset.from_list(overlapping, features=RELATION)})["train"]) == 0
