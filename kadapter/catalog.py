@@ -92,7 +92,9 @@ TASKS |= {k.task: f"kadapter.tasks.{k.task}:{k.task.title()}Task" for k in KNOWL
 
 FUSIONS = ("concat", "project", "add", "residual")  # kadapter.model.fusion says what they are
 
-REGIMES = ("frozen", "paper", "full")  # of fine-tuning, in this order in every table
+# Of fine-tuning, in this order in every table; the last three train a part of the backbone that is small.
+TUNED = ("houlsby", "lora", "bitfit")
+REGIMES = ("frozen", "paper", "full", *TUNED)
 
 # Model rows without a trained adapter: plain, with the backbone itself trained on all knowledge, an untrained adapter.
 ROWS = ("backbone", "multitask", "none")

@@ -89,3 +89,12 @@ def trees(n: int = 30) -> Dataset:
             {"id": str(i), "words": words, "heads": heads, "deprels": ["x"] * len(words), "upos": ["X"] * len(words)}
         )
     return Dataset.from_list(rows, features=DEPENDENCY)
+
+
+def in_part(name: str, parts: frozenset[str]) -> bool:
+    """Whether a parameter of a KnowledgeModel, by its name, is in one of the parts that a regime names."""
+    part = name.split(".")[0]
+    if part != "backbone" or "backbone" in parts:
+        return part in parts
+    put_in = "lora" if ".lora_" in name else "houlsby" if ".bottleneck." in name else ""
+    return put_in in parts if put_in else "bitfit" in parts and name.endswith(".bias")

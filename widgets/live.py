@@ -71,7 +71,7 @@ class Models:
         """Load what is not loaded yet. Raises KAdapterError as `KnowledgeModel.from_pretrained` does."""
         shared = {}
         for model in self.loaded.values():
-            if model.regime not in ("paper", "full"):  # these train the backbone
+            if not model.backbone.tuned:
                 shared[model.backbone.name, model.backbone.revision] = model.backbone
         for number, (name, folder) in enumerate(self._folders.items()):
             progress(number / len(self._folders), f"loading {name}")
@@ -81,7 +81,7 @@ class Models:
             key = (config["backbone"]["name"], config["backbone"]["revision"])
             own = bool(config["holds_backbone"])
             model = KnowledgeModel.from_pretrained(folder, backbone=None if own else shared.get(key))
-            if not own:
+            if not model.backbone.tuned:
                 shared[key] = model.backbone
             self.loaded[name] = model
 

@@ -41,8 +41,6 @@ def measure(
         tell: is called with the name of each row before it is measured.
         matmul_seconds: how long the machine itself is measured.
     """
-    if "lora" in chosen:
-        lora.check()
     device = best_device()
     bf16 = has_bf16(device)
     report = rows.begin(name, device, matmul_seconds)
@@ -81,13 +79,11 @@ def measure(
             del loop, steps
         if "lora" in chosen:
             tell("lora")
-            with backbone.in_bf16() if bf16 else nullcontext():
-                tuned = lora.Model(backbone, task)
+            tuned = lora.build(backbone, task)
+            with tuned.backbone.in_bf16() if bf16 else nullcontext():
                 steps = lora.train(tuned, encoded, min(BATCH, sentences), lora_steps, RATE, device, bf16)
                 report.rows.append(rows.timed_loop(steps, encoded, device).row("lora"))
-                tuned.backbone.unload()
             del tuned, steps
-            backbone.requires_grad_(False).eval()
         if "stream" in chosen:
             tell("stream")
             one = settings(store=False)

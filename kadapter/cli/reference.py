@@ -16,6 +16,7 @@ from kadapter import catalog, values
 from kadapter.experiment import preset_values
 from kadapter.hub import config_files
 from kadapter.model.config import AdapterConfig
+from kadapter.model.tuning_config import TUNINGS
 from kadapter.training.settings import Settings
 from kadapter.world import World
 
@@ -51,6 +52,9 @@ def page() -> str:
         "## Training settings",
         "`training` of a preset (`regime` and `seed` are the stage's), and `kadapter.Settings` (no `max_length`).",
         _table("setting", training),
+        "## Tunings of the backbone",
+        "How the backbone itself is tuned: `tuning` of a saved model, and `KnowledgeModel.tune`.",
+        *(f"### {kind}\n\n{_table('option', values.fields(source))}" for kind, source in TUNINGS.items()),
         "## Task options",
         "`task_options` of a preset.",
     ]

@@ -29,7 +29,7 @@ from kadapter.machine.device import best_device
 from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.fusion import FUSIONS
-from kadapter.model.knowledge_model import REGIMES, KnowledgeModel
+from kadapter.model.knowledge_model import REGIMES, KnowledgeModel, tunings_of
 from kadapter.runs import Run
 from kadapter.scoring import slices
 from kadapter.scoring.statistics import interval
@@ -245,7 +245,7 @@ class Finetuning(_Stage):
     def build(self, seed: int) -> KnowledgeModel:
         """A new model with fresh fusion and head; parts that will train are copied first."""
         trains = REGIMES[self.regime]
-        backbone = copy.deepcopy(self.backbone) if "backbone" in trains else self.backbone
+        backbone = copy.deepcopy(self.backbone) if tunings_of(self.regime) else self.backbone
         adapters = copy.deepcopy(self.adapters) if "adapters" in trains else self.adapters
         return KnowledgeModel(backbone, self.fusion, adapters, self.task, seed)
 

@@ -120,8 +120,11 @@ def check_leaves(module: nn.Module, weights: dict[str, Tensor], source: object) 
             raise KAdapterError(f"{source}: leaf {name!r} is not part of the configured model")
 
 
-def check_backbone(folder: Path, expected: str | None, backbone: Backbone, force: bool) -> None:
+def check_backbone(
+    folder: Path, expected: str | None, backbone: Backbone, force: bool, before_tuning: bool = False
+) -> None:
     """Raises KAdapterError, showing both fingerprints, when a folder was made for another backbone; `force` only warns.
+    `before_tuning` also accepts what was made for this one before it was tuned.
 
     Where the folder records no fingerprint (an official checkpoint imported without its backbone) nothing can be
     compared; this warns.
@@ -134,7 +137,7 @@ def check_backbone(folder: Path, expected: str | None, backbone: Backbone, force
         )
         return
     found = backbone.fingerprint
-    if found == expected:
+    if found == expected or (before_tuning and expected == backbone.origin):
         return
     message = (
         f"{folder} was made for a backbone with fingerprint {expected[:16]}, but {backbone.name} has {found[:16]}: "
@@ -213,7 +216,7 @@ def load_adapter(
     adapter = KnowledgeAdapter(sizes)
     fill(adapter, weights, folder / WEIGHTS)
     if backbone is not None:
-        check_backbone(folder, config["backbone"]["fingerprint"], backbone, force)
+        check_backbone(folder, config["backbone"]["fingerprint"], backbone, force, before_tuning=True)
     if config["head"] is not None:
         head = {key: config["head"][key] for key in ("task", "options", "fusion")}
         adapter.pretraining_head = PretrainingHead(**head, weights=read_weights(folder / HEAD))

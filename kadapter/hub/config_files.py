@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from kadapter import catalog, values
 from kadapter.errors import KAdapterError
 from kadapter.model.config import AdapterConfig
+from kadapter.model.tuning_config import TUNINGS, tuning
 from kadapter.values import Like, Name, OneOf, Values, value
 
 FORMAT_VERSION = 1
@@ -59,7 +60,11 @@ class ModelFile(Values, extra="allow"):
     adapters: Annotated[dict[Name, dict[str, Any]], value("name: sizes of each that is plugged, in `adapters/NAME`")]
     regime: Annotated[str, OneOf("regime", ("adapter", *catalog.REGIMES, "mapping")), value("the parts that train")]
     task: Annotated[TaskFile | None, value("where it has a head")] = None
-    holds_backbone: Annotated[bool, value("whether its backbone was trained, and is here")] = False
+    tuning: Annotated[
+        dict[Annotated[str, OneOf("tuning", TUNINGS)], dict[str, Any]],
+        value("kind: options of it, where its backbone was tuned; what was tuned is here"),
+    ] = {}
+    holds_backbone: Annotated[bool, value("whether the whole backbone was trained, and is here")] = False
     mapping: Annotated[Name | None, value("name of the plugged mapping, in `mapping/`")] = None
 
 
@@ -146,6 +151,11 @@ def read_model(path: Path) -> dict:
             "update kadapter, or pass its adapters on by themselves"
         )
     values.check(ModelFile, config, where=f"{path}: ")
+    try:
+        for kind, options in config.get("tuning", {}).items():
+            tuning(kind, options)
+    except KAdapterError as error:
+        raise KAdapterError(f"{path}: {error}") from None
     return _filled(ModelFile, config)
 
 

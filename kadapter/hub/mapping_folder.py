@@ -85,7 +85,7 @@ def load_mapping(
     source = folder / adapter_folder.MAPPING_WEIGHTS
     adapter_folder.fill(network, adapter_folder.read_weights(source), source)
     if backbone is not None:
-        adapter_folder.check_backbone(folder, config["backbone"]["fingerprint"], backbone, force)
+        adapter_folder.check_backbone(folder, config["backbone"]["fingerprint"], backbone, force, before_tuning=True)
     said = config["embeddings"]
     if embeddings is None:
         place = said.get("path")

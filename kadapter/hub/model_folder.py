@@ -1,5 +1,6 @@
 """Whole models as folders: fusion, head and one folder per adapter, beside a backbone that is named and not copied."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -9,15 +10,18 @@ from kadapter import catalog
 from kadapter.errors import KAdapterError
 from kadapter.graphs.embeddings import EntityEmbeddings
 from kadapter.hub import adapter_folder, config_files, mapping_folder
+from kadapter.model import tuning
 from kadapter.model.backbone import Backbone
-from kadapter.model.knowledge_model import REGIMES, KnowledgeModel
+from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.language_head import build_head
+from kadapter.model.tuning_config import to_dict
 
 
 def save_model(model: KnowledgeModel, folder: str | Path) -> Path:
-    """Save everything that a model needs beyond its frozen backbone; returns the folder: `model_config.json`,
-    `model.safetensors` (fusion, head, and the backbone where it was trained) and one adapter folder per plugged
-    adapter."""
+    """Save everything that a model needs beyond the backbone as it was loaded; returns the folder:
+    `model_config.json`, `model.safetensors` (fusion, head, and of a tuned backbone what was tuned) and one adapter
+    folder per plugged adapter."""
+    backbone = model.backbone
     config = {
         "format_version": config_files.FORMAT_VERSION,
         "backbone": adapter_folder.describe(model.backbone),
@@ -26,20 +30,16 @@ def save_model(model: KnowledgeModel, folder: str | Path) -> Path:
         "adapters": {name: a.config.to_dict() for name, a in model.adapters.items()},
         "regime": model.regime,
         "task": None if model.task is None else {"name": model.task.name, "options": model.task.options()},
-        "holds_backbone": "backbone" in REGIMES[model.regime],
+        "tuning": {kind: to_dict(chosen) for kind, chosen in backbone.tuned.items()},
+        "holds_backbone": "full" in backbone.tuned,
         "mapping": None if model.mapping is None else model.mapping.name,
     }
     saved = {
-        "fusion": model.fusion,
-        "head": model.head,
-        "backbone": model.backbone if config["holds_backbone"] else None,
+        "fusion": model.fusion.state_dict(),
+        "head": {} if model.head is None else model.head.state_dict(),
+        "backbone": _tuned(backbone),
     }
-    weights = {
-        f"{part}.{name}": leaf
-        for part, module in saved.items()
-        if module is not None
-        for name, leaf in module.state_dict().items()
-    }
+    weights = {f"{part}.{name}": leaf for part, leaves in saved.items() for name, leaf in leaves.items()}
     with adapter_folder.writing(folder) as partial:
         (partial / adapter_folder.MODEL_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         adapter_folder.write_weights(weights, partial / adapter_folder.MODEL_WEIGHTS)
@@ -60,19 +60,26 @@ def load_model(
     """Load a saved model from a folder, or from a Hub repository at a revision of it. `embeddings` are those of the
     entities that its mapping reads, where it has one and they lie elsewhere than when it was saved.
 
+    A given backbone is shared, but for a model that tuned its own: that stands on a copy.
+
     Raises KAdapterError for a missing or damaged folder, a leaf that differs in name or shape, or (unless `force`)
     another backbone than the one it was saved with.
     """
     folder = adapter_folder.fetch(folder, revision)
     config = config_files.read_model(folder / adapter_folder.MODEL_CONFIG)
     saved, source = config["backbone"], folder / adapter_folder.MODEL_WEIGHTS
+    kinds = config["tuning"] or ({"full": {}} if config["holds_backbone"] else {})
     if backbone is None:
         backbone = Backbone(saved["name"], saved["revision"])
     elif config["holds_backbone"]:
         raise KAdapterError(f"{folder} holds its own trained backbone: load it without giving one")
+    elif kinds:
+        backbone = copy.deepcopy(backbone)
     weights = adapter_folder.read_weights(source)
-    if config["holds_backbone"]:
-        adapter_folder.fill(backbone, _part(weights, "backbone"), source)
+    for kind, options in kinds.items():
+        tuning.tune(backbone, kind, **options)
+    if kinds:
+        _fill_tuned(backbone, _part(weights, "backbone"), source)
     adapter_folder.check_backbone(folder, saved["fingerprint"], backbone, force)
     model = KnowledgeModel(backbone, fusion=config["fusion"])
     for name in config["slots"]:  # one that was saved while unplugged stays, empty
@@ -113,6 +120,23 @@ def model_of_adapter(
     for part in ("fusion", "head"):
         adapter_folder.fill(getattr(model, part), _part(head.weights, part), Path(folder) / adapter_folder.HEAD)
     return model.eval()
+
+
+def _tuned(backbone: Backbone) -> dict[str, Tensor]:
+    """What a backbone holds beyond the one that was loaded."""
+    state = backbone.state_dict()
+    if "full" in backbone.tuned:
+        return state
+    return {name: state[name] for kind in backbone.tuned for name in tuning.leaves(backbone, kind)}
+
+
+def _fill_tuned(backbone: Backbone, weights: dict[str, Tensor], source: Path) -> None:
+    """Load what `_tuned` gave."""
+    own = _tuned(backbone)
+    for name in own:
+        if name not in weights:
+            raise KAdapterError(f"{source}: no leaf {name!r}; expected shape {list(own[name].shape)}")
+    adapter_folder.fill(backbone, backbone.state_dict() | weights, source)
 
 
 def _part(weights: dict[str, Tensor], part: str) -> dict[str, Tensor]:

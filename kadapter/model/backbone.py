@@ -79,6 +79,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.name, self.revision = str(name), revision
         self.language: list[nn.Module] = []  # its language head, once it was read; no part of its weights
+        self.tuned: dict[str, Any] = {}  # how it was tuned since it was loaded (kadapter.model.tuning)
+        self.origin: str | None = None  # its fingerprint before that
         if model is None:
             try:
                 with quiet():

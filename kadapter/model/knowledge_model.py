@@ -4,7 +4,7 @@
 Stages differ only in which of these parts train: see `REGIMES`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +16,34 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from kadapter.errors import KAdapterError, unknown
+from kadapter.model import tuning
 from kadapter.model.adapter import Adapters, KnowledgeAdapter
 from kadapter.model.backbone import Backbone
 from kadapter.model.fusion import Fusion
 from kadapter.model.language_head import build_head
 from kadapter.model.mapping import EntityMapping, injected
+from kadapter.model.tuning_config import TUNINGS
 from kadapter.tasks.base import Task
 from kadapter.values import Name, check_value
 
-# regime -> the parts that train
+# regime -> the parts that train; of the backbone all weights (`backbone`), or what a kind of tuning is about
 REGIMES: dict[str, frozenset[str]] = {
     "adapter": frozenset({"adapters", "fusion", "head"}),  # pre-training a knowledge adapter
     "paper": frozenset({"backbone", "fusion", "head"}),  # fine-tuning as published: adapters fixed
     "frozen": frozenset({"fusion", "head"}),  # what a representation already knows
     "full": frozenset({"backbone", "adapters", "fusion", "head"}),
     "mapping": frozenset({"mapping"}),  # map-tuning: what a frozen model reads of entities
+    "houlsby": frozenset({"houlsby", "fusion", "head"}),  # bottlenecks in the backbone
+    "lora": frozenset({"lora", "fusion", "head"}),  # low-rank matrices in the backbone
+    "bitfit": frozenset({"bitfit", "fusion", "head"}),  # the backbone's biases
 }
 PARTS = ("mapping", "backbone", "adapters", "fusion", "head")
+
+
+def tunings_of(regime: str) -> list[str]:
+    """How a regime tunes the backbone itself (`kadapter.model.tuning`); [] where it is frozen."""
+    parts = {"full" if part == "backbone" else part for part in REGIMES[regime]}
+    return [kind for kind in TUNINGS if kind in parts]
 
 
 @dataclass
@@ -219,21 +230,39 @@ class KnowledgeModel(nn.Module):
         return self.task
 
     def train_only(self, regime: str) -> "KnowledgeModel":
-        """Let exactly the parts of a regime have gradients; returns the model. Raises KAdapterError for an unknown
-        regime."""
+        """Let exactly the parts of a regime have gradients; returns the model. A backbone that was not tuned so yet is
+        made ready for it, with the defaults (`tune` takes others). Raises KAdapterError for an unknown regime."""
         if regime not in REGIMES:
             raise unknown("regime", regime, REGIMES)
         self.regime = regime
         for part in PARTS:
-            if getattr(self, part) is not None:
+            if part != "backbone" and getattr(self, part) is not None:
                 getattr(self, part).requires_grad_(part in REGIMES[regime])
+        kinds = tunings_of(regime)
+        for kind in kinds:
+            tuning.tune(self.backbone, kind)
+        self.backbone.requires_grad_(False)
+        for kind in kinds:
+            for p in tuning.leaves(self.backbone, kind).values():
+                p.requires_grad_(True)
         return self.train(self.training)
+
+    def tune(self, kind: str, seed: int = 0, **options) -> "KnowledgeModel":
+        """Tune the backbone itself by one of `TUNINGS`: put in what it adds (from `seed`, with its options, as
+        `r=8`), and let that train, with fusion and head. Returns the model; `train_only("frozen")` freezes it all.
+
+        The backbone is changed in place: give the model one of its own. Raises KAdapterError for an unknown kind or
+        option, and for a backbone that cannot be tuned so.
+        """
+        tuning.tune(self.backbone, kind, seed, **options)
+        return self.train_only("paper" if kind == "full" else kind)
 
     def train(self, mode: bool = True) -> "KnowledgeModel":
         """Training mode for the parts that train; frozen parts stay in eval mode (ledger row 9)."""
         super().train(mode)
         for part in PARTS:
-            if part not in REGIMES[self.regime] and getattr(self, part) is not None:
+            trains = tunings_of(self.regime) if part == "backbone" else part in REGIMES[self.regime]
+            if not trains and getattr(self, part) is not None:
                 getattr(self, part).eval()
         if self.drops_frozen:
             self.backbone.train(mode)
@@ -371,21 +400,21 @@ class KnowledgeModel(nn.Module):
         """What the model is made of: one row per part with its parameter count, whether it trains, and where it
         plugs."""
 
-        def row(part: str, module: nn.Module, note: str = "") -> dict:
+        def row(part: str, module: nn.Module | Iterable[nn.Parameter], note: str = "") -> dict:
+            parameters = list(module.parameters() if isinstance(module, nn.Module) else module)
             return {
                 "part": part,
-                "parameters": sum(p.numel() for p in module.parameters()),
-                "trains": any(p.requires_grad for p in module.parameters()),
+                "parameters": sum(p.numel() for p in parameters),
+                "trains": any(p.requires_grad for p in parameters),
                 "reads": note,
             }
 
-        rows = [
-            row(
-                f"backbone {self.backbone.name}",
-                self.backbone,
-                f"{self.backbone.depth} layers, width {self.backbone.hidden_size}",
-            )
-        ]
+        put_in = {kind: tuning.leaves(self.backbone, kind) for kind in self.backbone.tuned if kind != "full"}
+        known = {name for leaves in put_in.values() for name in leaves}
+        own = (p for name, p in self.backbone.named_parameters() if name not in known)
+        note = f"{self.backbone.depth} layers, width {self.backbone.hidden_size}"
+        rows = [row(f"backbone {self.backbone.name}", own, note)]
+        rows += [row(f"backbone's {kind}", leaves.values()) for kind, leaves in put_in.items()]
         if self.mapping is not None:
             network = self.mapping.network
             rows.insert(0, row(f"mapping {self.mapping.name}", network, f"{network.width} numbers of an entity"))

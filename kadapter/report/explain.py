@@ -29,6 +29,9 @@ REGIMES = {
     "frozen": "only fusion and head train on the task; backbone and adapters stay as they were.",
     "paper": "backbone, fusion and head train on the task; the adapters stay as they were (as the paper does it).",
     "full": "everything trains on the task, the adapters too.",
+    "houlsby": "bottlenecks in each layer of the backbone train (Houlsby et al., 2019), with fusion and head.",
+    "lora": "low-rank matrices beside the backbone's linear layers train (Hu et al., 2022), with fusion and head.",
+    "bitfit": "the backbone's biases train (Ben Zaken et al., 2022), with fusion and head.",
 }
 # Measured with preset `embedded`: `--set knowledge.F.seed=1` and `2` (typing, frozen), and the same command on an
 # Intel Xeon with AMX and an AMD EPYC (relation, frozen). README tells the commands.

@@ -19,7 +19,7 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from kadapter.errors import KAdapterError
 from kadapter.machine import threads
 from kadapter.machine.device import best_device, has_bf16
-from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.knowledge_model import REGIMES, KnowledgeModel, tunings_of
 from kadapter.training.batches import Encoded, check_links
 from kadapter.training.features import NoRoom, gigabytes, open_store, size_of
 from kadapter.training.memory import kept_memory
@@ -27,7 +27,8 @@ from kadapter.training.recall import recall
 from kadapter.training.settings import Settings
 from kadapter.training.trainer import BatchTrainer, Fit, ModelGroup, optimizer
 
-FROZEN = ("adapter", "frozen")  # regimes that leave the backbone as it is
+# Regimes that leave the backbone and what it reads as they are, so that its states can be stored.
+FROZEN = [regime for regime, parts in REGIMES.items() if not tunings_of(regime) and "mapping" not in parts]
 STORE_LIMIT = 64e9  # bytes; store="auto" streams beyond it
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from kadapter import catalog
+from kadapter.errors import KAdapterError
 from kadapter.model.adapter import AdapterConfig, build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.knowledge_model import REGIMES, KnowledgeModel
@@ -135,13 +136,12 @@ def test_left_and_right_padding_are_the_same(folder, encoded):
 
 
 def test_saves_and_loads_equal(folder, encoded, tmp_path):
-    for regime in ("frozen", "full"):
+    for regime in ("frozen", "full", "houlsby", "lora"):
         backbone = Backbone(folder)
         model = KnowledgeModel(backbone, "project", {"F": adapter(backbone)}, task()).train_only(regime)
-        if regime == "full":
-            with torch.no_grad():
-                for p in backbone.parameters():
-                    p.mul_(1.01)
+        with torch.no_grad():
+            for p in backbone.parameters():
+                p.mul_(1.01 if p.requires_grad else 1.0)
         batch = batch_of(encoded)
         model.eval().save_pretrained(tmp_path / regime)
         assert torch.equal(KnowledgeModel.from_pretrained(tmp_path / regime)(**batch).logits, model(**batch).logits)
@@ -150,10 +150,14 @@ def test_saves_and_loads_equal(folder, encoded, tmp_path):
 @pytest.mark.parametrize("regime", sorted(REGIMES.keys() - {"mapping"}))
 def test_gradients_exist_exactly_where_the_regime_says(folder, encoded, regime):
     backbone = Backbone(folder)
+    if regime == "bitfit" and not any(n.endswith(".bias") for n, _ in backbone.named_parameters()):
+        with pytest.raises(KAdapterError, match="has no bias that bitfit could train: expected houlsby, lora or full"):
+            KnowledgeModel(backbone).train_only(regime)
+        return
     model = KnowledgeModel(backbone, "concat", {"F": adapter(backbone)}, task()).train_only(regime).train()
     model(**batch_of(encoded)).loss.backward()
     reached = {n for n, p in model.named_parameters() if p.grad is not None}
-    assert reached == {n for n, _ in model.named_parameters() if n.split(".")[0] in REGIMES[regime]}
+    assert reached == {n for n, _ in model.named_parameters() if tiny.in_part(n, REGIMES[regime])}
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
