@@ -12,11 +12,13 @@ from kadapter.formats import conllu, cosmosqa, entity_typing, fewrel, openqa, ta
 from kadapter.world.corpora import World
 from kadapter.world.documents import write_documents
 from kadapter.world.facts import PROPERTIES
+from kadapter.world.map_tuning import write_map_tuning
+from kadapter.world.medicine import Medicine
 from kadapter.world.probes import write_probes
 from kadapter.world.questions import choice, reading
 from kadapter.world.unseen import unseen_relations
 
-__all__ = ["World", "build"]
+__all__ = ["Medicine", "World", "build"]
 
 
 def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, int]:
@@ -30,6 +32,10 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
     - `searchqa/`, `quasart/`: `{train,dev,test}.txt` and `.json`: questions and paragraphs
     - `lama/relations.jsonl`, `lama/TREx/P*.jsonl`: every fact as a probe; `triples/{train,valid,test}.txt`
       and the texts of their names
+    - `map_tuning/linked/{train,dev}.jsonl`: linked text, part of the names full; `map_tuning/typing/*.json`,
+      `map_tuning/relation/*.jsonl`: telling and bare contexts in train and dev, bare ones in test, and the test text
+      with the type said (`oracle`)
+    - `medicine/{linked,typing,relation,triples}/`: the same of a second domain, a fictional medicine
     - `world.json`, for inspection
 
     `knobs` are `World`'s. The same arguments give the same bytes.
@@ -54,7 +60,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
             format.write(dataset, out / name)
             counts[name] = len(dataset)
     counts["trex_raw"] = write_documents(world, out / "trex_raw")
-    counts |= write_probes(world, out)
+    counts |= write_probes(world, out) | write_map_tuning(world, out)
     for name, content in (("trex/relations.json", PROPERTIES), ("world.json", world.describe())):
         (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return counts

@@ -9,8 +9,18 @@ from datasets import Dataset
 
 from kadapter.formats.schemas import DEPENDENCY, RELATION, TYPING
 from kadapter.values import Seed, checked, value
-from kadapter.world.dated import DATED, DATED_LEXICON, LABELS, MONTHS, NO_RELATION
-from kadapter.world.facts import PROPERTIES, SMALLEST, TYPES, Entity, Fact, make_entities, make_facts
+from kadapter.world.dated import DATED, DATED_LEXICON, LABELS, NO_RELATION, day, year
+from kadapter.world.facts import (
+    RELATIONS,
+    SMALLEST,
+    TYPES,
+    Entity,
+    Fact,
+    Relation,
+    make_entities,
+    make_facts,
+    property_numbers,
+)
 from kadapter.world.grammar import expand, name_fragment, parse
 from kadapter.world.sentences import PLAIN, RICH, about, characters, cycle, neutral, relation_row, statement
 from kadapter.world.templates import PAIR
@@ -56,6 +66,9 @@ class World:
     treebank, the typing sentences and the ambiguous relation sentences have the same contexts for every type.
     """
 
+    types: tuple[str, ...] = TYPES
+    relations: tuple[Relation, ...] = RELATIONS
+
     @checked("world parameter")
     def __init__(
         self,
@@ -68,7 +81,7 @@ class World:
             float, value("share of those that state the relation; the others only mention both entities", 0, 1)
         ] = 0.15,
     ) -> None:
-        self.seed = seed
+        self.seed, self.facts_per_entity = seed, facts_per_entity
         self.sentences_per_fact = sentences_per_fact
         self.stated = stated
         self.entities: list[Entity] = make_entities(seed, entities)
@@ -141,7 +154,7 @@ class World:
 
         No split mentions an entity of another.
         """
-        return self._typing("typing", {name: (name,) for name in TYPES})
+        return self._typing("typing", {name: (name,) for name in self.types})
 
     def fine_typing(self) -> dict[str, Dataset]:
         """Entity typing with two labels per mention, `FINE_TYPES`; otherwise like `typing`, in other sentences."""
@@ -175,7 +188,7 @@ class World:
                 family = NO_RELATION if none else rng.choice(("begin", "end"))
                 label = NO_RELATION if none else LABELS[subject.type][family == "end"]
                 template = expand(rng.choice(DATED[family]), DATED_LEXICON, rng, PLAIN)
-                fills = {"S": name_fragment(subject.name), "DAY": _day(rng), "YEAR": _year(rng)}
+                fills = {"S": name_fragment(subject.name), "DAY": day(rng), "YEAR": year(rng)}
                 sentence = parse(template, fills)
                 date = "DAY" if "DAY" in sentence.spans else "YEAR"
                 columns = {"id": f"{split}-{number + 1}", "label": label, "subj_id": subject.id}
@@ -188,16 +201,6 @@ class World:
         return {
             "seed": self.seed,
             "entities": {e.id: {"name": e.name, "type": e.type, "split": e.split} for e in self.entities},
-            "relations": PROPERTIES,
+            "relations": property_numbers(self.relations),
             "facts": [[f.subject.id, f.relation.property, f.object.id] for f in self.facts],
         }
-
-
-def _day(rng: random.Random) -> str:
-    month, day = rng.choice(MONTHS), rng.randint(1, 28)
-    return rng.choice((f"{month}/PROPN (nummod {day})", f"(nummod {day}) {month}/PROPN"))
-
-
-def _year(rng: random.Random) -> str:
-    year = rng.randint(1801, 2019)
-    return rng.choice((f"{year}/NUM", f"{rng.choice(MONTHS)}/PROPN (nummod {year})"))

@@ -2,6 +2,8 @@
 that a company was dissolved, a person died or a band split up, and only knowledge of the subject decides which.
 """
 
+import random
+
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -81,3 +83,15 @@ DATED = {
     ),
 }
 """Family -> templates with the subject {S} and one date, a {DAY} or a {YEAR}; the same ones for every type."""
+
+
+def day(rng: random.Random) -> str:
+    """A month and a day, as a fragment of a template."""
+    month, number = rng.choice(MONTHS), rng.randint(1, 28)
+    return rng.choice((f"{month}/PROPN (nummod {number})", f"(nummod {number}) {month}/PROPN"))
+
+
+def year(rng: random.Random) -> str:
+    """A year, with or without its month, as a fragment of a template."""
+    number = rng.randint(1801, 2019)
+    return rng.choice((f"{number}/NUM", f"{rng.choice(MONTHS)}/PROPN (nummod {number})"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,7 +68,13 @@ RELATIONS = tuple(
     )
 )
 
-PROPERTIES = {p: i for i, p in enumerate(sorted({r.property for r in RELATIONS}, key=lambda p: int(p[1:])))}
+
+def property_numbers(relations: Sequence[Relation]) -> dict[str, int]:
+    """Property id -> integer label, in the order of the ids."""
+    return {p: i for i, p in enumerate(sorted({r.property for r in relations}, key=lambda p: int(p[1:])))}
+
+
+PROPERTIES = property_numbers(RELATIONS)
 """Property id -> integer label, as `relations.json` of T-REx-rc holds it."""
 
 SPLITS = {"train": 0.50, "dev": 0.15, "test": 0.35}
@@ -100,9 +107,13 @@ def make_entities(seed: int, count: int) -> list[Entity]:
     types = [TYPES[index % len(TYPES)] for index in range(count)]
     rng.shuffle(types)
     names = make_names(count, random.Random(f"{seed}/names"))
-    ids = [f"Q{900001 + index}" for index in range(count)]
+    return of_splits(seed, [f"Q{900001 + index}" for index in range(count)], names, types)
+
+
+def of_splits(seed: int, ids: Sequence[str], names: Sequence[str], types: Sequence[str]) -> list[Entity]:
+    """Entities, those of each type divided into downstream train, dev and test by a hash of the id."""
     split: dict[str, str] = {}
-    for wanted in TYPES:
+    for wanted in dict.fromkeys(types):
         members = sorted((i for i, t in zip(ids, types, strict=True) if t == wanted), key=lambda i: _digest(seed, i))
         train = round(SPLITS["train"] * len(members))
         dev = train + max(1, round(SPLITS["dev"] * len(members)))
@@ -110,17 +121,19 @@ def make_entities(seed: int, count: int) -> list[Entity]:
     return [Entity(i, name, t, split[i]) for i, name, t in zip(ids, names, types, strict=True)]
 
 
-def make_facts(seed: int, entities: list[Entity], per_entity: int) -> list[Fact]:
-    """Facts in which every entity is the subject of `per_entity`, no fact twice.
+def make_facts(seed: int, entities: list[Entity], per_entity: int, known: Sequence[Relation] = RELATIONS) -> list[Fact]:
+    """Facts of the `known` relations in which every entity is the subject of `per_entity`, no fact twice.
 
     An entity's facts go round the relations of its type from a random one on; where a relation comes again, it has
     another object (a company has several subsidiaries).
     """
     rng = random.Random(f"{seed}/facts")
-    of_type = {t: [e for e in entities if e.type == t] for t in TYPES}
+    of_type: dict[str, list[Entity]] = {}
+    for entity in entities:
+        of_type.setdefault(entity.type, []).append(entity)
     facts = []
     for subject in entities:
-        relations = [r for r in RELATIONS if r.subject == subject.type]
+        relations = [r for r in known if r.subject == subject.type]
         first = rng.randrange(len(relations))
         taken = {subject.id}
         for number in range(per_entity):

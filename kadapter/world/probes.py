@@ -82,13 +82,20 @@ def write_probes(world: World, out: Path) -> dict[str, int]:
         name = f"lama/TREx/{property}.jsonl"
         lama.write(dataset, out / name)
         counts[name] = len(dataset)
+    return counts | write_triples(world, out)
+
+
+def write_triples(world: World, out: Path, inside: str = "") -> dict[str, int]:
+    """Writes `triples/{train,valid,test}.txt` and the texts of their names under `out`; the number of rows of each of
+    the former, `inside` put before its name."""
+    counts = {}
     for split, dataset in graph(world).items():
         name = f"triples/{split}.txt"
         triples.write(dataset, out / name)
-        counts[name] = len(dataset)
+        counts[inside + name] = len(dataset)
     texts = {
         graph_text.ENTITIES: {entity.id: entity.name for entity in world.entities},
-        graph_text.RELATIONS: {relation.property: relation.label for relation in RELATIONS},
+        graph_text.RELATIONS: {relation.property: relation.label for relation in world.relations},
     }
     for name, said in texts.items():
         graph_text.write_texts(said, out / "triples" / name)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from kadapter.formats.spans import token_ends
 from kadapter.world.facts import Entity, Fact
 from kadapter.world.grammar import Sentence, expand, name_fragment, parse
-from kadapter.world.statements import STATEMENTS
+from kadapter.world.statements import ways
 from kadapter.world.templates import LEXICON, PAIR, SINGLE
 
 PLAIN, RICH = 0.2, 0.6
@@ -35,7 +35,7 @@ def neutral(
 
 def statement(fact: Fact, rng: random.Random) -> Sentence:
     """A sentence that states the fact."""
-    template = rng.choice(STATEMENTS[fact.relation.property, fact.relation.subject])
+    template = rng.choice(ways(fact))
     return about(template, {"S": fact.subject, "O": fact.object}, rng)
 
 

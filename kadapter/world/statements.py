@@ -1,5 +1,8 @@
 """Templates that state a relation: the smaller part of the factual corpus. Notation: `kadapter.world.grammar`."""
 
+from kadapter.world.facts import Fact
+from kadapter.world.medical_facts import MEDICAL_STATEMENTS
+
 STATEMENTS = {
     ("P19", "person"): (
         "(nsubj:pass {S}) (aux:pass was) born (obl (case in) {O})",
@@ -160,3 +163,9 @@ STATEMENTS = {
     ),
 }  # fmt: skip
 """(property id, type of the subject) -> ways to say it."""
+
+
+def ways(fact: Fact) -> tuple[str, ...]:
+    """The templates that state a fact, of the world or of its second domain."""
+    key = fact.relation.property, fact.relation.subject
+    return STATEMENTS[key] if key in STATEMENTS else MEDICAL_STATEMENTS[key]
