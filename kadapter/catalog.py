@@ -19,6 +19,7 @@ FORMATS = {
     "conllu": "CoNLL-U treebank",
     "tacred": "TACRED: a JSON list, token indices, end inclusive",
     "entity_typing": "OpenEntity and FIGER in ERNIE's split: a JSON list, character offsets",
+    "wiki_et": "Wiki-ET: one JSON per line, a mention's types and its entity",
     "opennre": "Wiki80 and other OpenNRE files: one JSON per line",
     "semeval": "SemEval-2010 Task 8: blocks of three lines",
     "figer_gold": "FIGER (GOLD): one token and tag per line",

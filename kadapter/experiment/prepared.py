@@ -24,6 +24,7 @@ OVERLAPS = "overlap.csv"
 EXTENSION = {
     "conllu": ".conllu",
     "opennre": ".txt",
+    "wiki_et": ".jsonl",
     "semeval": ".txt",
     "figer_gold": ".tsv",
     "cosmosqa": ".jsonl",

@@ -1,7 +1,9 @@
 """FewRel (Han et al., 2018): Wikipedia sentences for 100 Wikidata relations, 700 each; relation classification.
 
 `train_wiki.json`, `val_wiki.json`: one JSON object, property id -> list of `{"tokens": [...], "h": ["name", "Q-id",
-[[3, 4], [9]]], "t": [...]}`: for every mention of the entity the positions of its tokens.
+[[3, 4], [9]]], "t": [...]}`: for every mention of the entity the positions of its tokens. FewRel 2.0 (Gao et al., 2019)
+has the same: `val_pubmed.json` with UMLS ids (`C0206431`) and names of relations, `val_semeval.json` with the mention's
+words where an id stands elsewhere; they link to nothing.
 
 A row is one instance, marked at the first mention of each entity, from its first to its last token. `id` is the
 record's position, from 0: the file has none, so `write` keeps no other. An entity's id that is null is "". Names and

@@ -34,6 +34,7 @@ from kadapter.formats import (
     tacred,
     trex_rc,
     triples,
+    wiki_et,
 )
 
 TREX = [
@@ -204,10 +205,15 @@ CLOZE = [
     },
     {"text": "Plain text, in which nothing is asked."},
 ]  # fmt: skip
+WIKI_ET = [
+    {"sent": "The British released Google Maps .", "start": 21, "end": 32, "labels": ["/art", "/art/web"], "id": "12"},
+    {"sent": "He left", "start": 0, "end": 2, "labels": []},
+]
 SAMPLES = {
     "trex_rc": (trex_rc, "train.json", json.dumps(TREX), 2),
     "tacred": (tacred, "train.json", json.dumps(TACRED, indent=1), 2),
     "entity_typing": (entity_typing, "train.json", json.dumps(TYPING), 2),
+    "wiki_et": (wiki_et, "valid.jsonl", "".join(json.dumps(record) + "\n" for record in WIKI_ET), 2),
     "opennre": (opennre, "val.txt", "".join(json.dumps(record) + "\n" for record in OPENNRE), 2),
     "fewrel": (fewrel, "val_wiki.json", json.dumps(FEWREL, ensure_ascii=False), 2),
     "redocred": (redocred, "dev.json", json.dumps(REDOCRED), 1),
@@ -355,7 +361,7 @@ def test_a_huge_record(name, tmp_path):
     # Within the limit, but larger than what is read at a time: fine. Beyond it: refused.
     fine = text.replace(word, "x" * (131_000 if name == "cosmosqa_csv" else files.CHUNK + 5), 1)
     path = put(tmp_path, name, fine)
-    if name not in ("entity_typing",):  # there the offsets of the sample would no longer fit
+    if name not in ("entity_typing", "wiki_et"):  # there the offsets of the sample would no longer fit
         assert len(module.read(path)) == count
     with pytest.raises(FormatError, match=f"more than {files.LONGEST} characters; expected at most {files.LONGEST}"):
         module.read(put(tmp_path, name, text.replace(word, "x" * (files.LONGEST + 1), 1)))

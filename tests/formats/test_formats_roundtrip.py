@@ -23,6 +23,7 @@ from kadapter.formats import (
     tacred,
     trex_rc,
     triples,
+    wiki_et,
 )
 from tests.formats.test_formats import SAMPLES, SEMEVAL, put, table
 
@@ -108,6 +109,22 @@ def test_semeval(tmp_path, data):
         row |= dict(zip(("subj_start", "obj_start", "subj_end", "obj_end"), starts + ends, strict=True))
         rows.append(row | dict.fromkeys(ENTITY_IDS + TYPES, ""))
     check(semeval, rows, tmp_path / "x.txt")
+
+
+@fuzzing
+@given(data=st.data())
+def test_wiki_et(tmp_path, data):
+    rows = []
+    for i in range(data.draw(st.integers(1, 3))):
+        text = data.draw(st.text(characters, min_size=1, max_size=30))
+        start = data.draw(st.integers(0, len(text) - 1))
+        span = {"start": start, "end": data.draw(st.integers(start + 1, len(text)))}
+        ids = data.draw(st.lists(words, max_size=1))
+        ents = [{"id": id, "score": 1.0} | span for id in ids]
+        rows.append(
+            {"id": str(i), "text": text, **span, "labels": data.draw(st.lists(texts, max_size=3)), "ents": ents}
+        )
+    check(wiki_et, rows, tmp_path / "x.json")
 
 
 @fuzzing

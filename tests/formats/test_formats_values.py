@@ -22,6 +22,7 @@ from kadapter.formats import (
     squad,
     trex_rc,
     triples,
+    wiki_et,
 )
 from kadapter.formats.spans import token_ends, token_spans
 from tests.formats.test_formats import (
@@ -40,6 +41,7 @@ from tests.formats.test_formats import (
     TACRED,
     TREX,
     TYPING,
+    WIKI_ET,
     put,
     table,
 )
@@ -124,6 +126,22 @@ def test_entity_typing_drops_links_outside_the_sentence(tmp_path):
     dataset = SAMPLES["entity_typing"][0].read(put(tmp_path, "entity_typing", json.dumps(records)))
     assert dataset["ents"] == [[], [{"id": "Q1", "start": 3, "end": 7, "score": 0.5}]]
     assert drops(dataset) == {"entity link outside its sentence": 3}
+
+
+def test_wiki_et(tmp_path):
+    first, second = rows("wiki_et", tmp_path)
+    assert first == {
+        "id": "0", "text": "The British released Google Maps .", "start": 21, "end": 32, "labels": ["/art", "/art/web"],
+        "ents": [{"id": "12", "start": 21, "end": 32, "score": 1.0}],
+    }  # fmt: skip
+    assert second == {"id": "1", "text": "He left", "start": 0, "end": 2, "labels": [], "ents": []}
+    [whole] = rows("wiki_et", tmp_path, json.dumps(WIKI_ET[0] | {"id": 12}))
+    assert whole == first
+
+
+def test_wiki_et_writes_what_it_read(tmp_path):
+    wiki_et.write(wiki_et.read(put(tmp_path, "wiki_et", SAMPLES["wiki_et"][2])), tmp_path / "new.json")
+    assert list(map(json.loads, (tmp_path / "new.json").read_text().splitlines())) == WIKI_ET
 
 
 def test_opennre_with_white_space_in_a_token(tmp_path):
@@ -550,6 +568,9 @@ BROKEN = [
     ("tacred", change(TACRED, 1, "obj_type", to=...), "record 2: obj_type: found nothing; expected a string"),
     ("tacred", change(TACRED, 1, "id", to=7), "record 2: id: found 7; expected a string"),
     ("tacred", change(TACRED, 1, "relation", to=...), "record 2: relation: found nothing; expected a string"),
+    ("wiki_et", json.dumps(WIKI_ET[0] | {"id": []}), r"line 1: id: found \[\]; expected a string"),
+    ("wiki_et", json.dumps(WIKI_ET[1] | {"end": 9}), r"line 1: start, end: found \(0, 9\)"),
+    ("wiki_et", json.dumps(WIKI_ET[1] | {"labels": None}), "line 1: labels: found None"),
     (
         "entity_typing",
         change(TYPING, 1, "end", to=8),

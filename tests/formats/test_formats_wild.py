@@ -74,6 +74,13 @@ def test_fewrel_files(indent, tmp_path):
     assert dataset["subj_id"] == ["Q585", "", ""]
 
 
+def test_fewrel_semeval(tmp_path):
+    """FewRel 2.0's nominals: the words of the mention where an entity's id stands elsewhere."""
+    one = {"tokens": ["the", "owl", "held", "its", "claw"], "h": ["owl", "owl", [[1]]], "t": ["claw", "claw", [[4]]]}
+    dataset = fewrel.read(put(tmp_path, "fewrel", json.dumps({"Component-Whole(e2,e1)": [one]})))
+    assert (dataset["label"], dataset["subj_id"]) == (["Component-Whole(e2,e1)"], ["owl"])
+
+
 def test_fewrel_entities_without_an_id(tmp_path):
     one = {"tokens": ["Oslo", "is", "in", "Norway"], "h": ["oslo", None, [[0]]], "t": ["norway", "Q20", [[3]]]}
     assert fewrel.read(put(tmp_path, "fewrel", json.dumps({"P17": [one]})))["subj_id"] == [""]
