@@ -30,6 +30,7 @@ FORMATS = {
     "lama": "LAMA's probes: facts with masked sentences, one JSON per line",
     "cloze": "sentences with [MASK] for their answer, and plain text: one JSON per line",
     "triples": "Knowledge graphs: head, relation and tail between tabs",
+    "wordnet": "WordNet's database (data.noun, ...), one synset a row",
     "graph_text": "Knowledge graphs in words: triples, and the texts of their names beside them (KG-BERT, CoDEx)",
     "pararel": "ParaRel: pairs of a relation, one JSON per line; patterns beside them",
     "entity_questions": "EntityQuestions: a JSON list of questions and answers",
@@ -85,6 +86,24 @@ KNOWLEDGE = {
         {"negative": None, "pooling": "mean"},
         "WKLM (Xiong et al., 2020): was this mention replaced by another entity of its type",
         maker="replaced",
+    ),
+    "supersense": Knowledge(
+        "typing",
+        {"masked": True, "at_least_one": True, "pooling": "mean"},
+        "SenseBERT (Levine et al., 2020): the WordNet supersense of a masked word",
+        maker="supersenses",
+    ),
+    "word_sense": Knowledge(
+        "choice",
+        {"pooling": "mean"},
+        "KnowBERT (Peters et al., 2019): the synset of a word in its context, and what a synset is a kind of",
+        maker="senses",
+    ),
+    "lexical_relation": Knowledge(
+        "relation",
+        {"negative": None, "pooling": "mean"},
+        "LIBERT (Lauscher et al., 2020): are two words synonyms, is one above the other, or neither",
+        maker="lexical",
     ),
 }
 

@@ -44,7 +44,7 @@ def test_lock_pins_every_dependency_inside_its_range(requirement):
     assert in_range(requirement, pins("requirements.lock"))
 
 
-LARGE = ("spacy", "stanza", "umap")  # tested in their place by what they document: no lock has them
+LARGE = ("stanza", "umap")  # tested in their place by what they document: no lock has them
 
 
 @pytest.mark.parametrize(

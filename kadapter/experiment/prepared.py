@@ -33,6 +33,7 @@ EXTENSION = {
     "cloze": ".jsonl",
     "triples": ".txt",
     "graph_text": ".txt",
+    "wordnet": ".jsonl",
 }  # others are .json
 
 

@@ -58,3 +58,10 @@ FACT = Features(
     id=_STRING, head=_STRING, relation=_STRING, tail=_STRING, head_text=_STRING, relation_text=_STRING,
     tail_text=_STRING, holds=Value("bool"),
 )  # fmt: skip
+
+# A synset of WordNet: its words, its definition and examples, the supersense (lexicographer file) that it belongs to,
+# and the synsets above it (Fellbaum, 1998).
+SYNSET = Features(
+    id=_STRING, pos=_STRING, supersense=_STRING, lemmas=List(_STRING), gloss=_STRING, examples=List(_STRING),
+    hypernyms=List(_STRING),
+)  # fmt: skip

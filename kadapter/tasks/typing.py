@@ -14,6 +14,7 @@ from kadapter.tasks.base import Batch, Pooling, SpanClassifier, Task, chosen_spa
 from kadapter.values import MaxLength, OneOf, checked, value
 
 SCORERS = ("multilabel", "figer")
+HIDDEN = "_"  # where a tokenizer has no mask token
 
 
 class TypingTask(Task):
@@ -25,6 +26,7 @@ class TypingTask(Task):
             arg-max counts too, so every mention gets a type).
         at_least_one: the label with the highest logit is answered, too, where none is above 0: a head that has had few
             steps to learn does not count as one that knows nothing.
+        masked: the mention itself is hidden behind a mask token, and known by its context alone.
     """
 
     name, schema = "typing", "typing"
@@ -43,9 +45,11 @@ class TypingTask(Task):
         at_least_one: Annotated[
             bool, value("answer the label with the highest logit, too (`figer` always does)")
         ] = False,
+        masked: Annotated[bool, value("hide the mention behind a mask token")] = False,
     ) -> None:
         super().__init__(labels, max_length)
         self.pooling, self.scorer, self.at_least_one = pooling, scorer, at_least_one or scorer == "figer"
+        self.masked = masked
 
     @property
     def rule(self) -> str:
@@ -53,11 +57,17 @@ class TypingTask(Task):
         return f"A label is answered where its logit is above 0 (a probability above 50%){always}."
 
     def options(self) -> dict:
-        return super().options() | {"pooling": self.pooling, "scorer": self.scorer, "at_least_one": self.at_least_one}
+        names = ("pooling", "scorer", "at_least_one", *(("masked",) if self.masked else ()))  # as it was saved before
+        return super().options() | {name: getattr(self, name) for name in names}
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
-        mentions = [[(s, e, "@", "@")] for s, e in zip(examples["start"], examples["end"], strict=True)]
-        input_ids, found = encode_marked(tokenizer, examples["text"], mentions, self.max_length)
+        texts, spans = examples["text"], list(zip(examples["start"], examples["end"], strict=True))
+        if self.masked:
+            mask = tokenizer.mask_token or HIDDEN
+            texts = [text[:s] + mask + text[e:] for text, (s, e) in zip(texts, spans, strict=True)]
+            spans = [(s, s + len(mask)) for s, _ in spans]
+        mentions = [[(s, e, "@", "@")] for s, e in spans]
+        input_ids, found = encode_marked(tokenizer, texts, mentions, self.max_length)
         targets = np.zeros((len(input_ids), len(self.labels)), dtype=np.float32)
         for row, (labels, record) in enumerate(zip(examples["labels"], examples["id"], strict=True)):
             targets[row, [self.label_id(label, f"record {record}") for label in labels]] = 1.0

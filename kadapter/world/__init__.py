@@ -12,6 +12,7 @@ from kadapter.formats import conllu, cosmosqa, entity_typing, fewrel, openqa, ta
 from kadapter.world.corpora import World
 from kadapter.world.documents import write_documents
 from kadapter.world.facts import PROPERTIES
+from kadapter.world.lexicon import write_wordnet
 from kadapter.world.map_tuning import write_map_tuning
 from kadapter.world.medicine import Medicine
 from kadapter.world.probes import write_probes
@@ -31,7 +32,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
     - `cosmosqa/{train,valid,test}.jsonl`: questions with four answers, labelled in the test set, too
     - `searchqa/`, `quasart/`: `{train,dev,test}.txt` and `.json`: questions and paragraphs
     - `lama/relations.jsonl`, `lama/TREx/P*.jsonl`: every fact as a probe; `triples/{train,valid,test}.txt`
-      and the texts of their names
+      and the texts of their names; `wordnet/data.noun` and so on: its words as a WordNet database
     - `map_tuning/linked/{train,dev}.jsonl`: linked text, part of the names full; `map_tuning/typing/*.json`,
       `map_tuning/relation/*.jsonl`: telling and bare contexts in train and dev, bare ones in test, and the test text
       with the type said (`oracle`)
@@ -61,6 +62,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
             counts[name] = len(dataset)
     counts["trex_raw"] = write_documents(world, out / "trex_raw")
     counts |= write_probes(world, out) | write_map_tuning(world, out)
+    counts["wordnet/data.noun"] = write_wordnet(world, out / "wordnet")
     for name, content in (("trex/relations.json", PROPERTIES), ("world.json", world.describe())):
         (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return counts

@@ -54,8 +54,8 @@ class Doc:
 
 
 def fake_spacy(parsed=True):
-    def load(name):
-        if name == "missing":
+    def load(name, exclude):
+        if name in ("missing", "en_core_web_sm"):
             raise OSError("[E050] Can't find model 'missing'.\nIt doesn't seem to be a package")
         return SimpleNamespace(pipe=lambda texts: (Doc(text, parsed) for text in texts), pipe_names=["tagger"])
 
@@ -123,7 +123,7 @@ def test_white_space_that_spacy_makes_tokens_of_is_left_out(tmp_path, installed)
     ("parser", "model", "message"),
     [
         ("spacey", None, "unknown parser 'spacey': did you mean 'spacy'"),
-        ("spacy", "missing", "spacy's model 'missing' is not installed .*: python -m spacy download missing"),
+        ("spacy", "missing", "spacy's model 'missing' is not installed .*, python -m spacy download missing"),
         ("stanza", "missing", r"stanza's models for 'missing' are not installed .*stanza.download\('missing'\)"),
         ("stanza", "unknown", "stanza's models for 'unknown' are not installed .Unknown language"),
     ],
@@ -204,8 +204,27 @@ if importlib.util.find_spec("spacy"):  # not in the lock: with what it needs six
         assert count == len(rows) == 8
         assert [(row["words"], row["heads"], row["deprels"]) for row in rows] == trees
         (tmp_path / "text.txt").write_text("x")
-        with pytest.raises(KAdapterError, match="spacy's model 'en_core_web_sm' is not installed"):
-            parsers.parse(tmp_path / "text.txt", tmp_path / "b.conllu", "spacy")
+        with pytest.raises(KAdapterError, match="spacy's model 'xx_none' is not installed"):
+            parsers.parse(tmp_path / "text.txt", tmp_path / "b.conllu", "spacy", "xx_none")
         spacy.blank("en").to_disk(tmp_path / "blank")
         with pytest.raises(KAdapterError, match=r"has no dependency parser: its pipeline is \[\]"):
             parsers.parse(tmp_path / "text.txt", tmp_path / "b.conllu", "spacy", str(tmp_path / "blank"))
+
+
+def test_spacy_itself_on_real_text(real_data, tmp_path):
+    """The extra's packaged model parses the sentences of a treebank much as people did; heads where the words agree."""
+    pytest.importorskip("spacy")
+    gold = conllu.read(real_data / "ud_english_ewt" / "en_ewt-ud-test.conllu.gz").select(range(150)).to_list()
+    gold = [row for row in gold if len(row["words"]) > 3]
+    (tmp_path / "text.txt").write_text("\n".join(" ".join(row["words"]) for row in gold))
+    count = parsers.parse(tmp_path / "text.txt", tmp_path / "a.conllu", "spacy")
+    found = {row["id"]: row for row in conllu.read(tmp_path / "a.conllu").to_list()}
+    assert count == len(found) >= len(gold)
+    right = total = 0
+    for number, row in enumerate(gold, 1):
+        parsed = found[f"{number}-1"]
+        if parsed["words"] == row["words"]:
+            total += len(row["heads"])
+            right += sum(a == b for a, b in zip(parsed["heads"], row["heads"], strict=True))
+    assert total > 300 and right / total > 0.5  # another scheme: a preposition heads its noun there
+    assert {"nsubj", "det", "root"} <= {label for row in found.values() for label in row["deprels"]}

@@ -35,6 +35,7 @@ from kadapter.formats import (
     trex_rc,
     triples,
     wiki_et,
+    wordnet,
 )
 
 TREX = [
@@ -209,6 +210,17 @@ WIKI_ET = [
     {"sent": "The British released Google Maps .", "start": 21, "end": 32, "labels": ["/art", "/art/web"], "id": "12"},
     {"sent": "He left", "start": 0, "end": 2, "labels": []},
 ]
+SYNSETS = [
+    {
+        "id": "02084071-n", "pos": "n", "supersense": "noun.animal", "lemmas": ["dog", "domestic dog"],
+        "gloss": "a member of the genus Canis", "examples": ["the dog barked all night"],
+        "hypernyms": ["02083346-n", "01317541-n"],
+    },
+    {
+        "id": "00001740-v", "pos": "v", "supersense": "verb.body", "lemmas": ["breathe"], "gloss": "draw air é",
+        "examples": [], "hypernyms": [],
+    },
+]  # fmt: skip
 SAMPLES = {
     "trex_rc": (trex_rc, "train.json", json.dumps(TREX), 2),
     "tacred": (tacred, "train.json", json.dumps(TACRED, indent=1), 2),
@@ -229,11 +241,12 @@ SAMPLES = {
     "cloze": (cloze, "train.jsonl", "".join(json.dumps(record) + "\n" for record in CLOZE), 2),
     "triples": (triples, "train.txt", TRIPLES, 2),
     "graph_text": (graph_text, "train.tsv", GRAPH, 3),
+    "wordnet": (wordnet, "part.jsonl", "".join(json.dumps(record) + "\n" for record in SYNSETS), 2),
     "squad": (squad, "dev-v1.1.json", json.dumps(SQUAD), 3),
 }
 SCHEMAS = [
     schemas.RELATION, schemas.TYPING, schemas.DEPENDENCY, schemas.CHOICE, schemas.OPENQA, schemas.PROBE, schemas.CLOZE,
-    schemas.TRIPLE, schemas.FACT,
+    schemas.TRIPLE, schemas.FACT, schemas.SYNSET,
 ]  # fmt: skip
 every_format = pytest.mark.parametrize("name", SAMPLES)
 fuzzing = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -357,7 +370,7 @@ def test_a_torn_gzip_file(name, tmp_path):
 def test_a_huge_record(name, tmp_path):
     module, _, text, count = SAMPLES[name]
     long = {"Ada": 3, "AAAS": 4, "desk": 4, "go": 2, "who": 3, "Madison": 7, "London": 6, "Merpati": 7, "It": 2}
-    word = next(word for word in (*long, "Tom", "Google", "nobody") if word in text)
+    word = next(word for word in (*long, "Tom", "Google", "nobody", "domestic") if word in text)
     # Within the limit, but larger than what is read at a time: fine. Beyond it: refused.
     fine = text.replace(word, "x" * (131_000 if name == "cosmosqa_csv" else files.CHUNK + 5), 1)
     path = put(tmp_path, name, fine)

@@ -24,6 +24,7 @@ from kadapter.formats import (
     trex_rc,
     triples,
     wiki_et,
+    wordnet,
 )
 from tests.formats.test_formats import SAMPLES, SEMEVAL, put, table
 
@@ -228,6 +229,21 @@ def test_graph_text(tmp_path, data):
         rows.append(row | {"holds": data.draw(st.booleans())})
     file = data.draw(st.sampled_from(["train.txt", "test.txt.gz", "valid_negatives.txt"]))
     check(graph_text, rows, tmp_path / file)
+
+
+@fuzzing
+@given(
+    rows=rows_like(
+        st.fixed_dictionaries(
+            {
+                **dict.fromkeys(("id", "pos", "supersense", "gloss"), texts),
+                **dict.fromkeys(("lemmas", "examples", "hypernyms"), st.lists(texts, max_size=3)),
+            }
+        )
+    )
+)
+def test_parts_of_wordnet(tmp_path, rows):
+    check(wordnet, rows, tmp_path / "x.jsonl")
 
 
 RELATION_FORMATS = ["trex_rc", "tacred", "opennre", "fewrel", "redocred", "semeval"]

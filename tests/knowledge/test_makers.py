@@ -6,8 +6,8 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from kadapter.errors import KAdapterError
-from kadapter.formats.schemas import FACT, RELATION
-from kadapter.knowledge import replaced, truth
+from kadapter.formats.schemas import DEPENDENCY, FACT, RELATION, SYNSET
+from kadapter.knowledge import lexical, replaced, senses, supersenses, truth, wordnet
 
 
 def facts(edges, holds=True):
@@ -120,3 +120,78 @@ def test_replaced_keeps_to_types_where_they_are_given():
             assert row["subj_type"] == "person" and row["subj_id"] in "AB"  # no other city or river is known
     overlapping = [rows[0] | {"obj_start": rows[0]["subj_start"]}]
     assert len(replaced.examples({"train": Dataset.from_list(overlapping, features=RELATION)})["train"]) == 0
+
+
+def synsets(rows):
+    names = ("id", "pos", "supersense", "lemmas", "gloss", "examples", "hypernyms")
+    return Dataset.from_list([dict(zip(names, row, strict=True)) for row in rows], features=SYNSET)
+
+
+ANIMALS = [
+    ("1", "n", "noun.animal", ["animal"], "a living thing that moves", [], []),
+    ("2", "n", "noun.animal", ["dog", "hound"], "an animal that barks", ["the dogs barked", "no word of it"], ["1"]),
+    ("3", "n", "noun.animal", ["cat"], "an animal that purrs", ["a cat purred"], ["1"]),
+    ("4", "n", "noun.person", ["dog", "cad"], "a rascal", ["you dirty dog"], ["5"]),
+    ("5", "n", "noun.person", ["person", "soul"], "a human being", [], []),
+    ("6", "n", "noun.person", ["baker"], "one who bakes", [], ["5"]),
+    ("7", "n", "noun.person", ["thief"], "one who steals", [], ["4"]),
+]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lexical_relations(seed):
+    splits = {"train": synsets(ANIMALS[:3]), "test": synsets(ANIMALS[3:])}
+    made = lexical.examples(splits, seed=seed)
+    words = {}
+    for split, rows in made.items():
+        for row in rows:
+            first, second = row["text"].split(" ; ")
+            assert (first, second) == (row["text"][: row["subj_end"]], row["text"][row["obj_start"] :])
+            words.setdefault(frozenset((first, second)), []).append((split, row["label"]))
+            within = [r for r in ANIMALS if first in r[3]]
+            above = {w for r in within for id in r[6] for a in ANIMALS if a[0] == id for w in a[3]}
+            same = {w for r in within for w in r[3]} - {first}
+            if row["label"] == "neither":
+                assert second not in above | same | {first}
+            else:
+                assert second in (above if row["label"] == "hypernym" else same)
+    assert all(len(found) == 1 for found in words.values())  # no pair twice, none in two splits
+    assert {"synonym", "hypernym", "neither"} == {label for [(_, label)] in words.values()}
+
+
+def test_word_senses():
+    made = senses.examples({"train": synsets(ANIMALS)})["train"].to_list()
+    asked = {row["id"]: row for row in made}
+    dog = asked["sense-2-0"]
+    assert dog["context"] == "the * dogs * barked" and dog["question"] == "dog"
+    assert sorted(dog["answers"]) == ["a rascal", "an animal that barks"]
+    assert dog["answers"][dog["label"]] == "an animal that barks"
+    assert "sense-3-0" not in asked  # cats have one sense here
+    kind = asked["relation-6"]
+    assert sorted(kind["answers"]) == ["dog, cad", "person, soul"] and kind["context"] == "baker: one who bakes"
+    assert kind["answers"][kind["label"]] == "person, soul"
+    assert all(not id.startswith("relation") for id in {row["id"] for row in senses.examples(
+        {"train": synsets(ANIMALS)}, relations=False)["train"]})  # fmt: skip
+
+
+def test_supersenses_of_synsets():
+    made = supersenses.examples({"train": synsets(ANIMALS)})["train"]
+    found = {row["text"]: (row["text"][row["start"] : row["end"]], row["labels"]) for row in made}
+    assert found == {
+        "the dogs barked": ("dogs", ["noun.animal"]), "a cat purred": ("cat", ["noun.animal"]),
+        "you dirty dog": ("dog", ["noun.person"]),
+    }  # fmt: skip
+
+
+def test_supersenses_of_text(monkeypatch):
+    class Known:
+        def of(self, word, upos):
+            return ("noun.animal", "noun.person") if (word, upos) == ("dogs", "NOUN") else ()
+
+    monkeypatch.setattr(wordnet, "folder", lambda: None)
+    monkeypatch.setattr(wordnet, "installed", lambda place: Known())
+    rows = [{"id": "a", "words": ["Two", "dogs", "bark"], "heads": [2, 3, 0], "deprels": ["x"] * 3,
+             "upos": ["NUM", "NOUN", "VERB"]}]  # fmt: skip
+    [row] = supersenses.examples({"test": Dataset.from_list(rows, features=DEPENDENCY)})["test"].to_list()
+    assert (row["text"], row["start"], row["end"]) == ("Two dogs bark", 4, 8)
+    assert row["labels"] == ["noun.animal", "noun.person"]
