@@ -110,14 +110,16 @@ KNOWLEDGE = {
 # A kind of knowledge may bring a task of its own: the class <Name>Task of kadapter/tasks/<name>.py.
 TASKS |= {k.task: f"kadapter.tasks.{k.task}:{k.task.title()}Task" for k in KNOWLEDGE.values() if k.task not in TASKS}
 
-FUSIONS = ("concat", "project", "add", "residual")  # kadapter.model.fusion says what they are
+FUSIONS = ("concat", "project", "add", "residual", "gate", "attention")  # kadapter.model.fusion says what they are
 
 # Of fine-tuning, in this order in every table; the last three train a part of the backbone that is small.
 TUNED = ("houlsby", "lora", "bitfit")
 REGIMES = ("frozen", "paper", "full", *TUNED)
 
-# Model rows without a trained adapter: plain, with the backbone itself trained on all knowledge, an untrained adapter.
-ROWS = ("backbone", "multitask", "none")
+# Model rows without a trained adapter: plain, with the backbone itself trained on all knowledge, an untrained adapter;
+# what is done today instead: the backbone tuned in parts on the task's examples, the facts as text in front of them.
+RETRIEVAL = "retrieval"
+ROWS = ("backbone", "multitask", "none", *TUNED, RETRIEVAL)
 
 
 def format_module(name: str) -> ModuleType:

@@ -235,7 +235,8 @@ def _print_table(rows: list[dict]) -> None:
 
     table = Table()
     text = [name for name in ("preset", "task", "regime", "model", "metric") if name in rows[0]] if rows else []
-    for column in (*text, "mean", "std", "95% interval", "seeds", "n"):
+    told = any(row.get("trained_parameters") for row in rows)
+    for column in (*text, "mean", "std", "95% interval", "seeds", "n", *(["trained"] if told else [])):
         table.add_column(column, justify="left" if column in text else "right")
     former = None
     for row in rows:
@@ -246,7 +247,8 @@ def _print_table(rows: list[dict]) -> None:
         seeds = row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"])
         names = [row[key] for key in text]
         mean, std, low, high = (_shown(row, key) for key in ("mean", "std", "ci_low", "ci_high"))
-        table.add_row(*names, mean, std, f"{low} .. {high}", str(seeds), f"{row['n']:,}")
+        trained = [f"{row['trained_parameters']:,}" if row.get("trained_parameters") else "–"] if told else []
+        table.add_row(*names, mean, std, f"{low} .. {high}", str(seeds), f"{row['n']:,}", *trained)
     # As wide as the table needs: a pipe or a narrow terminal must not cut numbers.
     console = Console(width=200, highlight=False) if not sys.stdout.isatty() else Console(highlight=False)
     console.print(table)

@@ -53,7 +53,7 @@ def page() -> str:
         "`training` of a preset (`regime` and `seed` are the stage's), and `kadapter.Settings` (no `max_length`).",
         _table("setting", training),
         "## Tunings of the backbone",
-        "How the backbone itself is tuned: `tuning` of a saved model, and `KnowledgeModel.tune`.",
+        "How the backbone itself is tuned: `tuning` of a preset and of a saved model, and `KnowledgeModel.tune`.",
         *(f"### {kind}\n\n{_table('option', values.fields(source))}" for kind, source in TUNINGS.items()),
         "## Task options",
         "`task_options` of a preset.",

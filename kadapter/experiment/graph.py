@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import kadapter
-from kadapter.catalog import LABELLED, adapters_of
+from kadapter.catalog import LABELLED, RETRIEVAL, adapters_of
 from kadapter.errors import KAdapterError, unknown
-from kadapter.experiment import preset
+from kadapter.experiment import preset, preset_check
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,13 @@ def _finetune(p: Mapping[str, Any], name: str, task: Mapping[str, Any], regime: 
         "dataset": task["dataset"],
         "model": model,
         "regime": regime,
-        "training": preset.training_for(task, regime),
+        "training": preset.training_for(task, regime, model),
         "seeds": p["seeds"],
         "backbone": p["backbone"],
         "fusion": p["fusion"],
         "none_adapter": next(iter(p["knowledge"].values()))["adapter"] if model == "none" else {},
+        "tuning": p["tuning"].get(model, {}),
+        "facts": preset_check.facts_of(p) if model == RETRIEVAL else "",
     }
     inputs = {"data": data, "adapters": adapters}
     needs = [data, *adapters.values()]

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from kadapter import values
-from kadapter.catalog import REGIMES, adapters_of
+from kadapter.catalog import REGIMES, RETRIEVAL, adapters_of
 from kadapter.data import places
 from kadapter.errors import KAdapterError, unknown
-from kadapter.experiment.preset_check import ENTRIES, check
-from kadapter.experiment.preset_values import SPLITS, Brief, Knowledge, Preset, Task
+from kadapter.experiment.preset_check import ENTRIES, check, facts_of
+from kadapter.experiment.preset_values import OWN_SETTINGS, SPLITS, Brief, Knowledge, Preset, Task
 
 FOLDER = Path(__file__).parent / "presets"
 MOST_VALUES = 100_000  # in one file, after its anchors are put in
@@ -127,6 +127,8 @@ def used_knowledge(preset: Mapping[str, Any]) -> list[str]:
     models = all_models(preset)
     used = {name for model in models for name in adapters_of(model)}
     used |= set(preset["multitask"]["knowledge"] if "multitask" in models else ())
+    if RETRIEVAL in models:
+        used |= {name for name, entry in preset["knowledge"].items() if entry["dataset"] == facts_of(preset)}
     used |= {name for name, entry in preset["knowledge"].items() if entry["test"]}
     return [name for name in preset["knowledge"] if name in used]
 
@@ -219,10 +221,12 @@ def as_list(files: str | list[str] | None) -> list[str]:
     return [files] if isinstance(files, str) else list(files or ())
 
 
-def training_for(task: Mapping[str, Any], regime: str) -> dict[str, Any]:
-    """A task's training settings in one regime: the shared ones, and over them those under the regime's name."""
-    shared = {key: value for key, value in task["training"].items() if key not in REGIMES}
-    return shared | task["training"].get(regime, {})
+def training_for(task: Mapping[str, Any], regime: str, model: str = "backbone") -> dict[str, Any]:
+    """A task's training settings in one regime: the shared ones, over them those under the regime's name, and over them
+    those under the name of a row that trains otherwise (`lora`, `retrieval`, ...)."""
+    shared = {key: value for key, value in task["training"].items() if key not in (*REGIMES, *OWN_SETTINGS)}
+    own = task["training"].get(model, {}) if model in OWN_SETTINGS else {}
+    return shared | task["training"].get(regime, {}) | own
 
 
 def _parse(text: str, where: str) -> Any:

@@ -7,8 +7,9 @@ from typing import Any
 from kadapter import catalog, values
 from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError, unknown
-from kadapter.experiment.preset_values import SPLITS, Preset
+from kadapter.experiment.preset_values import FULL_REGIMES, SPLITS, Preset
 from kadapter.model.config import AdapterConfig
+from kadapter.model.tuning_config import TUNINGS
 
 ENTRIES = {"datasets": "dataset", "knowledge": "knowledge entry", "tasks": "task"}  # sections whose keys the user names
 
@@ -41,6 +42,10 @@ def check(preset: Mapping[str, Any]) -> None:
     tested = any(entry["test"] for entry in preset["knowledge"].values())
     if not (preset["tasks"] or preset["probe"] or tested):
         raise KAdapterError("tasks: found none; expected at least one, a section probe, or knowledge with test: true")
+    for kind, options in preset["tuning"].items():
+        values.check(TUNINGS[kind], options, at=f"tuning.{kind}")
+    if catalog.RETRIEVAL in preset["models"]:
+        _check_retrieval(preset)
     if preset["probe"]:
         _check_probe(preset, preset["probe"])
     for name in preset["brief"].get("tasks", []):
@@ -108,6 +113,20 @@ def _check_multitask(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> Non
     _once("multitask.knowledge", entry["knowledge"])
 
 
+def _check_retrieval(preset: Mapping[str, Any]) -> None:
+    if facts_of(preset) is None:
+        raise KAdapterError(
+            "models: 'retrieval' reads the facts of a knowledge entry whose task is relation classification, as "
+            "factual, and there is none"
+        )
+
+
+def facts_of(preset: Mapping[str, Any]) -> str | None:
+    """The dataset whose facts the row retrieval reads: that of the first knowledge entry about relations."""
+    entries = preset["knowledge"].values()
+    return next((e["dataset"] for e in entries if catalog.knowledge(e["knowledge"]).task == "relation"), None)
+
+
 def _check_task(preset: Mapping[str, Any], task: Mapping[str, Any], where: str) -> None:
     _uses(preset, task["dataset"], where, SPLITS)
     _once(f"{where}.regimes", task["regimes"])
@@ -115,7 +134,7 @@ def _check_task(preset: Mapping[str, Any], task: Mapping[str, Any], where: str) 
         _named("regime", regime, REGIMES)
         for model in models:
             _check_model(model, preset["knowledge"])
-    for regime in REGIMES:
+    for regime in FULL_REGIMES:
         if twice := task["training"].get(regime, {}).keys() & task["training"]:  # which holds is anybody's guess
             key = min(twice)
             raise KAdapterError(

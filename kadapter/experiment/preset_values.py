@@ -25,11 +25,14 @@ Model = Annotated[
     str, Words(f"{', '.join(catalog.ROWS)} (an adapter without knowledge), or names of adapters joined by +")
 ]
 
+OWN_SETTINGS = (*catalog.TUNED, catalog.RETRIEVAL)  # rows that train otherwise than those beside them
+FULL_REGIMES = tuple(regime for regime in catalog.REGIMES if regime not in catalog.TUNED)
 TRAINING = extended(of(Settings, ("regime", "seed")), max_length=(MaxLength, 64))
 Training = Annotated[dict[str, Any], Like(TRAINING)]
 TASK_TRAINING = extended(
     TRAINING,
-    **{regime: (Annotated[Training, value(f"what differs in the regime {regime}")], {}) for regime in catalog.REGIMES},
+    **{regime: (Annotated[Training, value(f"what differs in the regime {regime}")], {}) for regime in FULL_REGIMES},
+    **{row: (Annotated[Training, value(f"what differs in the row {row}")], {}) for row in OWN_SETTINGS},
 )
 
 
@@ -161,6 +164,10 @@ class Preset(Values):
     citation: Annotated[str, value("of what is reproduced")] = ""
     backbone: Annotated[str, value("minilm, smollm2, a folder, or a Hub id", least=1)]
     fusion: Fusion = "concat"
+    tuning: Annotated[
+        dict[Annotated[str, OneOf("tuning", catalog.TUNED)], dict[str, Any]],
+        value("row: options of how it tunes the backbone, as {lora: {r: 8}}, listed below"),
+    ] = {}
     data: Annotated[Data, value("where the data is")] = left_out({})
     overlap: Annotated[
         str,

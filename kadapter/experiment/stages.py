@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 
 from kadapter import catalog, values
 from kadapter.cases import predictions
+from kadapter.data.retrieval import Facts
 from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment import held_out
 from kadapter.experiment.examples import Examples
@@ -26,6 +27,7 @@ from kadapter.experiment.prepared import Data
 from kadapter.experiment.preset_values import Seeds
 from kadapter.hub.adapter_folder import BACKBONE, PretrainingHead, load_adapter, save_adapter
 from kadapter.machine.device import best_device
+from kadapter.model import tuning_config
 from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.fusion import FUSIONS
@@ -74,8 +76,12 @@ class _Stage:
         """A split, read and encoded once."""
         if name not in self.encoded:
             self.examples[name] = self.source.split(name)
-            self.encoded[name] = encode(self.task, self.tokenizer, self.examples[name])
+            self.encoded[name] = encode(self.task, self.tokenizer, self.read(name))
         return self.encoded[name]
+
+    def read(self, name: str) -> Dataset:
+        """A split as the model reads it."""
+        return self.examples[name]
 
     def check_backbone(self) -> str:
         """The backbone's fingerprint now. Raises KAdapterError if it is no longer what was loaded."""
@@ -195,7 +201,10 @@ class Finetuning(_Stage):
         backbone: a name, or the run of a backbone trained on knowledge (the row `multitask`).
         adapters: adapter name -> folder of its pre-training run (or of the saved adapter itself).
         none_adapter: sizes of the adapter without knowledge, for the row `none`.
-        regime: `frozen`, `paper` or `full`.
+        regime: `frozen`, `paper` or `full`, or one that tunes the backbone in parts; a row of such a name trains as
+            its name says in every regime's table.
+        tuning: options of such a regime or row (`kadapter.model.tuning_config`).
+        facts: for the row `retrieval`, the dataset whose facts stand in front of every example.
 
     Raises KAdapterError for an unknown name, size or setting.
     """
@@ -216,17 +225,28 @@ class Finetuning(_Stage):
         fusion: str = "concat",
         task_options: Mapping[str, Any] | None = None,
         task_name: str | None = None,
+        tuning: Mapping[str, Any] | None = None,
+        facts: str = "",
     ) -> None:
-        if regime not in REGIMES or regime == "adapter":
-            raise unknown("regime", regime, [r for r in REGIMES if r != "adapter"])
+        if regime not in catalog.REGIMES:
+            raise unknown("regime", regime, catalog.REGIMES)
         values.check_value(Seeds, list(seeds), "seeds")
-        settings_for(training, regime, 0)
+        self.trains = model if model in catalog.TUNED else regime
+        length = settings_for(training, self.trains, 0)[1]
+        self.tuning = dict(tuning or {})
+        if self.trains in catalog.TUNED:
+            tuning_config.tuning(self.trains, self.tuning)
+        if (model == catalog.RETRIEVAL) != bool(facts):
+            raise KAdapterError(
+                f"facts: found {facts!r} for the row {model!r}; expected a dataset for the row "
+                f"{catalog.RETRIEVAL!r}, and for no other"
+            )
         if (inner := Path(backbone) / BACKBONE).is_dir():  # a run that left a trained backbone
             backbone = str(inner)
         adapters = dict(adapters or {})
         names = ["none"] if model == "none" else catalog.adapters_of(model, list(adapters))
-        length = settings_for(training, regime, 0)[1]
         super().__init__(Examples(data, dataset), task, dict(task_options or {}), length, fusion, backbone)
+        self.facts = Facts(data.read(facts, "train")) if facts else None
         self.model_name, self.regime, self.training, self.seeds = model, regime, training, list(seeds)
         self.task_name = task_name or task
         self.adapters: dict[str, KnowledgeAdapter] = {}
@@ -241,13 +261,19 @@ class Finetuning(_Stage):
         self.fits: list[Fit] = []
         self.predictions: list[Predictions] = []
         self.first: KnowledgeModel | None = None
+        self.trained = 0  # parameters of a model that train
+
+    def read(self, name: str) -> Dataset:
+        """A split as the model reads it: in the row `retrieval` with facts in front."""
+        examples = super().read(name)
+        return examples if self.facts is None else self.facts.before(examples)
 
     def build(self, seed: int) -> KnowledgeModel:
         """A new model with fresh fusion and head; parts that will train are copied first."""
-        trains = REGIMES[self.regime]
-        backbone = copy.deepcopy(self.backbone) if tunings_of(self.regime) else self.backbone
-        adapters = copy.deepcopy(self.adapters) if "adapters" in trains else self.adapters
-        return KnowledgeModel(backbone, self.fusion, adapters, self.task, seed)
+        backbone = copy.deepcopy(self.backbone) if tunings_of(self.trains) else self.backbone
+        adapters = copy.deepcopy(self.adapters) if "adapters" in REGIMES[self.trains] else self.adapters
+        model = KnowledgeModel(backbone, self.fusion, adapters, self.task, seed)
+        return model.tune(self.trains, seed, **self.tuning) if self.trains in catalog.TUNED else model
 
     def run(self, out: Path, progress: bool = True, callbacks: Sequence[TrainerCallback] = ()) -> pd.DataFrame:
         """Fit each seed on `train`, choose the epoch on `dev`, score `test` once. Returns one row per seed.
@@ -258,7 +284,7 @@ class Finetuning(_Stage):
         for seed in tqdm(
             self.seeds, desc=f"{self.task_name} {self.regime} {self.model_name}", unit="seed", disable=not progress
         ):
-            settings, _ = settings_for(self.training, self.regime, seed)
+            settings, _ = settings_for(self.training, self.trains, seed)
             model = self.build(seed).to(best_device())
             bf16 = computes_bf16(settings, best_device())
             if not self.fits:  # what is frozen is the same for every seed: computed once
@@ -275,6 +301,7 @@ class Finetuning(_Stage):
                 )
             )
             self.predictions.append(predict(model, splits["test"], bf16=bf16))
+            self.trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
             self.first = self.first or model
         self.check_backbone()
         return self.rows()
@@ -294,6 +321,7 @@ class Finetuning(_Stage):
                 "dev": f.best.get(f"eval_{p.metric.primary}"),
                 "epoch": f.best_epoch,
                 "seconds": round(f.seconds, 2),
+                "trained_parameters": self.trained,
             }
             for seed, p, f in zip(self.seeds, self.predictions, self.fits, strict=True)
         )

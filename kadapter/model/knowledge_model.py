@@ -66,7 +66,7 @@ class KnowledgeModel(nn.Module):
 
     Args:
         backbone: shared or own; it is not copied.
-        fusion: `concat`, `project`, `add` or `residual` (see `Fusion`).
+        fusion: `concat`, `project`, `add`, `residual`, `gate` or `attention` (see `Fusion`).
         adapters: name -> adapter, plugged in this order.
         task: gives the head; None for a model that only represents text.
         seed: seeds the fresh weights of fusion and head.
@@ -342,7 +342,8 @@ class KnowledgeModel(nn.Module):
             with torch.set_grad_enabled(torch.is_grad_enabled() and trains):
                 features = self.represent(states, attention_mask)
         last, *outputs = features.to(self.backbone.dtype)
-        fused = self.fusion(last, outputs)
+        plugged = zip(self.adapter_names, outputs, strict=True)
+        fused = self.fusion(last, [output if name in self.adapters else None for name, output in plugged])
         if self.head is None:
             return KnowledgeOutput(last_hidden_state=fused)
         batch = targets | {"attention_mask": attention_mask, "last": last}

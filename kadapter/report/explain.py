@@ -23,6 +23,22 @@ ROWS = {  # those of catalog.ROWS; the others are adapters, which their pre-trai
         "{backbone} with adapters of the same size that were never trained: what more parameters and the wider view of "
         "the backbone's layers do without knowledge (the paper's row w/o knowledge)."
     ),
+    "houlsby": (
+        "{backbone} without adapters beside it; on the examples of the task bottlenecks in each of its layers train "
+        "(Houlsby et al., 2019), its own weights do not: what one would do instead, without more knowledge."
+    ),
+    "lora": (
+        "{backbone} without adapters beside it; on the examples of the task low-rank matrices at its linear layers "
+        "train (LoRA, Hu et al., 2022), its own weights do not: what one would do instead, without more knowledge."
+    ),
+    "bitfit": (
+        "{backbone} without adapters beside it; on the examples of the task its biases train (Ben Zaken et al., 2022): "
+        "what one would do instead, without more knowledge."
+    ),
+    "retrieval": (
+        "{backbone} without adapters, reading facts about the marked names as text in front of every example, in "
+        "training and test: the same knowledge that the factual adapter learned from, looked up instead of learned."
+    ),
     "majority": "no model: the most frequent object of each relation in the text that the adapters read.",
 }
 REGIMES = {

@@ -12,7 +12,16 @@ from plotly.offline import get_plotlyjs
 from kadapter.report import breakdown, explain, figures, markup, paper, shared
 from kadapter.report.examples import Changed
 from kadapter.report.markup import Column, Marked, sure
-from kadapter.report.rendering import NO_SHARES, SIGNIFICANT, first_with_knowledge, p_value, percent, shown, span
+from kadapter.report.rendering import (
+    NO_SHARES,
+    SIGNIFICANT,
+    first_with_knowledge,
+    p_value,
+    percent,
+    shown,
+    span,
+    trained,
+)
 from kadapter.runs import Result
 
 STYLE = """
@@ -150,7 +159,7 @@ def _scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> str:
         *(("task", "task", False), ("regime", "regime", False), ("metric", "metric", False), ("model", "model", False)),
         *(("score", "score", True), ("± seeds", "std", True), ("95% interval", "interval", True)),
         *(("against backbone", "difference", True), ("95% interval", "difference_interval", True)),
-        *(("seeds", "seeds", True), ("examples", "n", True)),
+        *(("seeds", "seeds", True), ("examples", "n", True), ("parameters trained", "trained", True)),
     ]
     lines = []
     for row in table.to_dict("records"):
@@ -160,6 +169,7 @@ def _scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> str:
             | {
                 "score": shown(row, "mean"),
                 "std": shown(row, "std"),
+                "trained": trained(row),
                 "interval": span(row),
                 "difference": sure(shown(row, "difference", "+")) if apart else shown(row, "difference", "+"),
                 "difference_interval": (

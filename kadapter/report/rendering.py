@@ -9,13 +9,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from kadapter.catalog import ROWS
 from kadapter.scoring.cloze import Perplexity
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
 ORDER = ("backbone", "multitask", "none", "F", "L", "F+L")  # of model rows, everywhere; others follow
-PLAIN = (*ORDER[:3], "majority", "shuffled")  # rows without knowledge; the last two are a probe's controls
+# Rows without an adapter that knows something; the last two are a probe's controls.
+PLAIN = (*ROWS, "majority", "shuffled")
 NO_SHARES = (Perplexity.title,)  # metrics whose values are no fractions
 SIGNIFICANT = 0.05  # level of the corrected p values that are marked
 
@@ -50,6 +52,12 @@ def span(row: Mapping[Any, Any], low: str = "ci_low", high: str = "ci_high", sig
     return f"[{shown(row, low, sign)}, {shown(row, high, sign)}]"
 
 
+def trained(row: Mapping[Any, Any]) -> str:
+    """How many parameters trained: `1,234,567`; "–" where it is not known."""
+    found = row.get("trained_parameters")
+    return "–" if pd.isna(found) else f"{int(found):,}"
+
+
 def p_value(p: float) -> str:
     """`p = 0.012`, or `p < 0.001`; "" for NaN."""
     return "" if np.isnan(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
@@ -60,13 +68,14 @@ def pretty(frame: pd.DataFrame, title: str = "") -> Table:
     caption = f"95% intervals over test examples and seeds; * p < {SIGNIFICANT} after Holm's correction"
     table = Table(title=title or None, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("task · regime")
-    for column in ("score", "± seeds", "95% interval", "against backbone"):
+    for column in ("score", "± seeds", "95% interval", "against backbone", "parameters trained"):
         table.add_column(column, justify="right", no_wrap=True)
     for (task, regime, metric), group in frame.groupby(["task", "regime", "metric"], sort=False):
         table.add_row(Text(f"{task} · {regime}", "bold"), Text(str(metric), "bold"))
         for row in group.to_dict("records"):
             name = Text(f"  {row['model']}")
-            table.add_row(name, shown(row, "mean"), shown(row, "std"), span(row), _against(row))
+            cells = (shown(row, "mean"), shown(row, "std"), span(row), _against(row), trained(row))
+            table.add_row(name, *cells)
     return table
 
 
@@ -80,6 +89,7 @@ def styled(frame: pd.DataFrame) -> "Styler":
             "± seeds": [shown(row, "std") for row in rows],
             "95% interval": [span(row) for row in rows],
             "against backbone": [_against(row) for row in rows],
+            "parameters trained": [trained(row) for row in rows],
             "seeds": frame["seeds"],
             "examples": frame["n"],
         }

@@ -28,7 +28,8 @@ KEPT = 8  # presets whose tables are kept: a notebook asks for them several time
 
 
 def rows(root: str | Path, preset: str) -> list[dict[str, Any]]:
-    """One row for each task, model and regime: task, model, regime, metric, mean, std, ci_low, ci_high, seeds, n.
+    """One row for each task, model and regime: task, model, regime, metric, mean, std, ci_low, ci_high, seeds, n,
+    trained_parameters (None for a run of a former version, and in a probe).
 
     Mean, spread and interval (`statistics.interval`) of the headline value, whose key `metric` is, as fractions;
     `seeds` is their number.
@@ -168,7 +169,7 @@ def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
 @lru_cache(1000)
 def _row(run: RunScores) -> dict[str, Any]:
     named = {"task": run.task, "model": run.model, "regime": run.regime, "metric": run.metric.primary}
-    return named | statistics.interval(run.counts, run.metric)
+    return named | statistics.interval(run.counts, run.metric) | {"trained_parameters": run.trained_parameters}
 
 
 @lru_cache(KEPT)
@@ -202,8 +203,9 @@ def _compare(run: RunScores, other: RunScores) -> dict[str, Any]:
 
 
 def _table(found: Iterable[RunScores], compared: pd.DataFrame) -> pd.DataFrame:
-    columns = "task regime metric model mean std ci_low ci_high seeds n".split()
+    columns = "task regime metric model mean std ci_low ci_high seeds n trained_parameters".split()
     frame = pd.DataFrame([_row(run) | {"metric": run.metric.title} for run in found], columns=columns)
+    frame["trained_parameters"] = frame["trained_parameters"].astype("Int64")
     against = compared[compared["against"] == "backbone"].rename(
         columns={"ci_low": "difference_low", "ci_high": "difference_high"}
     )

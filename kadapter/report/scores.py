@@ -35,6 +35,12 @@ class RunScores:
         """The headline value of every seed, (seeds,)."""
         return self.metric.reduce(self.counts.sum(axis=1))[self.metric.primary]
 
+    @property
+    def trained_parameters(self) -> int | None:
+        """How many parameters trained on the task; None where the run does not say it."""
+        rows = self.run.data.get("rows") or [{}]
+        return rows[0].get("trained_parameters")
+
 
 def run_scores(root: str | Path, preset: str) -> tuple[RunScores, ...]:
     """The finished fine-tuning runs of a preset, and the rows of its probe and of pre-trainings that were tested, by

@@ -162,6 +162,8 @@ def fit_together(
         train = recall(list(models.values()), train)
     for model in models.values():
         model.train_only(settings.regime)
+        if isinstance(model, KnowledgeModel):
+            model.fusion.adapter_dropout = settings.adapter_dropout
     together = ModelGroup(models)
     order = train.batches(settings.batch_size, settings.seed, settings.batch_tokens)
     steps = len(order) // settings.gradient_accumulation * settings.epochs

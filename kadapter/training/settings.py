@@ -56,6 +56,9 @@ class Settings:
             below=1.0,
         ),
     ] = 0.0
+    adapter_dropout: Annotated[
+        float, value("share of training examples for which each plugged adapter is left out, never all", 0, below=1)
+    ] = 0.0
     gradient_accumulation: Annotated[int, value("batches to an optimiser step", 1, 65_536)] = 1
     bf16: Annotated[
         Auto,

@@ -155,6 +155,15 @@ def property_name(label: str) -> str:
     return f"{label} ({_PROPERTY_NAMES[label]})" if label in _PROPERTY_NAMES else label
 
 
+def relation_name(label: str) -> str:
+    """The name of a relation alone, in words.
+
+    >>> relation_name("P127"), relation_name("per:date_of_birth"), relation_name("place of birth")
+    ('owned by', 'per date of birth', 'place of birth')
+    """
+    return _PROPERTY_NAMES.get(label, label.translate(str.maketrans("_:/", "   ")))
+
+
 _PROPERTY_NAMES = {relation.property: relation.label for relation in RELATIONS}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kadapter import catalog
 from kadapter.errors import KAdapterError
-from kadapter.experiment import preset
+from kadapter.experiment import graph, preset
 from kadapter.experiment.preset_values import SPLITS
 from kadapter.model.fusion import Fusion
 
@@ -70,7 +70,9 @@ def test_the_names_are_those_of_the_modules():
     from kadapter.model.knowledge_model import REGIMES
 
     assert {"adapter", "mapping", *catalog.REGIMES} == set(REGIMES)
-    with pytest.raises(KAdapterError, match="unknown fusion 'sum': known: add, concat, project"):
+    with pytest.raises(
+        KAdapterError, match="unknown fusion 'sum': known: add, attention, concat, gate, project, residual"
+    ):
         Fusion("sum", 4, 1)
 
 
@@ -387,3 +389,26 @@ def test_what_is_wrong_with_multitask_and_brief(tmp_path):
     ):
         with pytest.raises(KAdapterError, match=message):
             preset.load("embedded", [override])
+
+
+def test_rows_that_train_otherwise_have_settings_of_their_own():
+    loaded = preset.load("embedded", ["models=[backbone,F,lora,retrieval]", "tuning.lora={r: 8}"])
+    typing = loaded["tasks"]["typing"]
+    frozen, lora = (preset.training_for(typing, "frozen", model) for model in ("F", "lora"))
+    assert frozen["epochs"] == 15 and lora["epochs"] == 3 and lora["max_length"] == frozen["max_length"] == 48
+    assert preset.training_for(typing, "frozen", "retrieval") == frozen | {"max_length": 112}
+    stages = {stage.id: stage.parameters for stage in graph.graph(loaded)}
+    assert stages["finetune/typing-frozen-lora"]["tuning"] == {"r": 8}
+    assert stages["finetune/typing-frozen-retrieval"]["facts"] == "world_factual"
+    assert stages["finetune/typing-frozen-F"]["facts"] == "" and "finetune/typing-paper-lora" not in stages
+    with pytest.raises(KAdapterError, match="tuning.lora.*'rank'"):
+        preset.load("embedded", ["tuning.lora={rank: 8}"])
+    with pytest.raises(KAdapterError, match="'lora' is no name for a knowledge entry"):
+        preset.load("embedded", ["knowledge.lora={}"])
+    only_words = [
+        "models=[backbone,retrieval]",
+        "knowledge.F.knowledge=linguistic",
+        "knowledge.F.dataset=world_linguistic",
+    ]
+    with pytest.raises(KAdapterError, match="'retrieval' reads the facts of a knowledge entry"):
+        preset.load("embedded", [*only_words, "knowledge.F.task_options={}", "brief={}"])

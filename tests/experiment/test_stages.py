@@ -209,3 +209,40 @@ def test_a_test_label_that_training_never_saw(data, tmp_path):
     (tmp_path / "out").mkdir()
     with pytest.raises(KAdapterError, match="'d': test has the label 'volcano', which no example of train has"):
         prepare(tmp_path / "out", {"d": spec}, {"path": "/"})
+
+
+def test_rows_of_today_stand_beside(data, tiny_folder, adapter, root):
+    """LoRA and bottlenecks beside a frozen backbone, and facts as text: run, saved, with what they train."""
+    training = TRAINING | {"epochs": 1, "max_length": 64}
+    trained, before = {}, None
+    for model, more in {
+        "backbone": {},
+        "lora": {"tuning": {"r": 2}},
+        "houlsby": {"tuning": {"bottleneck": 3}},
+        "retrieval": {"facts": "world_factual"},
+    }.items():
+        stage = finetuning(data, tiny_folder, adapter, model, training=training, seeds=[0], **more)
+        before = before or stage.fingerprint
+        name = f"typing-frozen-{model}"
+        run = runs.begin(root / "today" / "finetune" / name, stage="finetune", name=name, parameters={})
+        trained[model] = stage.run(run.folder, progress=False)["trained_parameters"][0]
+        saved = KnowledgeModel.from_pretrained(stage.finish(run) / "model")
+        assert list(saved.backbone.tuned) == ([model] if more.get("tuning") else [])
+        assert stage.backbone.fingerprint == before  # shared by all: what is tuned is a copy
+        batch = stage.split("test").__getitems__([0, 1])
+        found = pd.read_parquet(root / "today/finetune" / name / "predictions.parquet")["logits"][:2]
+        np.testing.assert_allclose(saved(**batch).logits.detach(), np.stack(found.to_numpy()), rtol=1e-3, atol=1e-4)
+    head = trained["backbone"]
+    assert trained["retrieval"] == head
+    assert trained["lora"] == head + tiny.DEPTH * 2 * (64 + 64 + 80)  # query, key, and into the feed-forward part
+    assert trained["houlsby"] == head + tiny.DEPTH * 2 * (2 * 3 * 32 + 3 + 32)
+    with_facts = stage.read("test")
+    assert sum(len(row["text"]) for row in with_facts) > 1.5 * sum(len(row["text"]) for row in stage.examples["test"])
+    found = report.rows(root, "today")
+    assert [(row["model"], row["trained_parameters"]) for row in found] == [
+        (model, trained[model]) for model in ("backbone", "houlsby", "lora", "retrieval")
+    ]
+    with pytest.raises(KAdapterError, match="facts: found '' for the row 'retrieval'; expected a dataset"):
+        finetuning(data, tiny_folder, adapter, "retrieval")
+    with pytest.raises(KAdapterError, match="unknown option of tuning 'lora' 'rank'"):
+        finetuning(data, tiny_folder, adapter, "lora", tuning={"rank": 2})

@@ -102,7 +102,7 @@ def row_of(rows: list[dict], task: str, model: str) -> dict:
 
 def test_rows_are_what_the_counts_say(root, rows):
     assert len(rows) == 18
-    keys = ["task", "model", "regime", "metric", "mean", "std", "ci_low", "ci_high", "seeds", "n"]
+    keys = ["task", "model", "regime", "metric", "mean", "std", "ci_low", "ci_high", "seeds", "n", "trained_parameters"]
     assert all(list(row) == keys for row in rows)
     counts = np.load(root / "synthetic/finetune/relation-frozen-F/counts.npz")["counts"]
     f1 = [2 * correct / (predicted + gold) for correct, predicted, gold in counts.sum(axis=1)]
