@@ -34,6 +34,7 @@ FORMATS = {
     "graph_text": "Knowledge graphs in words: triples, and the texts of their names beside them (KG-BERT, CoDEx)",
     "pararel": "ParaRel: pairs of a relation, one JSON per line; patterns beside them",
     "entity_questions": "EntityQuestions: a JSON list of questions and answers",
+    "text": "plain text: one text a line",
     "squad": "SQuAD and XQuAD: one JSON object, a question read with all paragraphs of its article",
 }
 
@@ -46,6 +47,7 @@ TASKS = {
     "span": "kadapter.tasks.span:SpanTask",
     "cloze": "kadapter.tasks.cloze:ClozeTask",
     "mention": "kadapter.tasks.mention:MentionTask",
+    "text": "kadapter.tasks.text:TextTask",
 }
 NO_OPTIONS = ("labels", "max_length")  # of a task's constructor: what the data and the training settings say
 GIVEN = ("splits",)  # of a maker: what the dataset says
@@ -109,6 +111,14 @@ KNOWLEDGE = {
 
 # A kind of knowledge may bring a task of its own: the class <Name>Task of kadapter/tasks/<name>.py.
 TASKS |= {k.task: f"kadapter.tasks.{k.task}:{k.task.title()}Task" for k in KNOWLEDGE.values() if k.task not in TASKS}
+
+# probe of LAMA -> its files in the data folder; kadapter.probing.questions says what is asked
+PROBES = {
+    "lama-trex": "lama/TREx/P*.jsonl",
+    "lama-google-re": "lama/Google_RE/*_test.jsonl",
+    "lama-conceptnet": "lama/ConceptNet/test.jsonl",
+    "lama-squad": "lama/Squad/test.jsonl",
+}
 
 FUSIONS = ("concat", "project", "add", "residual", "gate", "attention")  # kadapter.model.fusion says what they are
 

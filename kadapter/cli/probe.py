@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kadapter import catalog
 from kadapter.errors import KAdapterError, unknown
 
 PROBES = (
@@ -29,6 +30,11 @@ def probe(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many facts of a relation.")] = None,
+    learned: Annotated[
+        Path | None,
+        typer.Option(help="What adapters learned from, as T-REx-rc's train.json: scores apart by what it says."),
+    ] = None,
+    learned_format: Annotated[str, typer.Option(help="Of --learned (kadapter.catalog.FORMATS).")] = "trex_rc",
     data: Annotated[
         Path | None, typer.Option(help="The folder of the probes' files.", show_default="KADAPTER_DATA")
     ] = None,
@@ -40,7 +46,10 @@ def probe(
     named = data or os.environ.get("KADAPTER_DATA")
     if not named:
         raise KAdapterError("the probes' files: name their folder with --data FOLDER or KADAPTER_DATA")
-    rows, notes = _ask(model, probe, words, uhn, names_by, limit, Path(named), not as_json)
+    if learned is not None and probe not in catalog.PROBES:
+        raise KAdapterError(f"--learned: probe {probe!r} has no subjects; expected one of {', '.join(catalog.PROBES)}")
+    text = None if learned is None else catalog.format_module(learned_format).read(learned)
+    rows, notes = _ask(model, probe, words, uhn, names_by, limit, Path(named), text, not as_json)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -57,11 +66,12 @@ def _ask(
     names_by: str | None,
     limit: int | None,
     folder: Path,
+    text: Any,
     progress: bool,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The rows, and what a person should know beside them."""
     from kadapter.formats import lama
-    from kadapter.probing import consistency, negated, questions
+    from kadapter.probing import consistency, leak, negated, questions
     from kadapter.probing import uhn as filters
     from kadapter.probing.models import load
     from kadapter.probing.probe import ask
@@ -87,7 +97,23 @@ def _ask(
         table = negated.ask(model, tokenizer, asked, listed, templates, limit, progress=progress)
         return negated.rows(table, named, listed), notes
     answers = ask(model, tokenizer, asked, listed, limit, progress=progress)
+    if text is not None:
+        notes += _apart(answers, asked, leak.Learned.of(text))
     return answers.rows(named, f"{probe}-uhn" if uhn else probe), notes + _counted(answers.dropped)
+
+
+def _apart(answers: Any, asked: Any, learned: Any) -> list[str]:
+    """What was learned of all facts of the probe, and of those that were asked with their P@1."""
+    from kadapter.probing import leak
+
+    ranks = {"P@1": answers.table["rank"].to_numpy()}
+    scored = leak.table(learned.kinds(answers.table), ranks, answers.table["relation"]).set_index("kind")
+    whole = leak.table(learned.kinds(asked.table), {}, asked.table["relation"]).set_index("kind")
+    return [
+        f"{kind}: {whole.loc[kind, 'n']:,} facts of the probe ({whole.loc[kind, 'share']:.1%}), asked "
+        f"{scored.loc[kind, 'n']:,}" + (f", P@1 {100 * scored.loc[kind, 'P@1']:.1f}" if scored.loc[kind, "n"] else "")
+        for kind in leak.KINDS
+    ]
 
 
 def _counted(dropped: Mapping[str, int]) -> list[str]:

@@ -20,6 +20,7 @@ from kadapter.errors import KAdapterError
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 DATASETS = Path(__file__).with_name("datasets.yaml")
+WORD_LISTS = "optiprompt_lama/common_vocabs"  # in the data folder
 
 
 @cache

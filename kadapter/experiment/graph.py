@@ -76,8 +76,10 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
                 ids = [row.id for row in rows]
                 case = {"name": f"{name}-{regime}"}
                 stages.append(Stage("04_case_study.ipynb", "cases", case["name"], case, {"runs": ids}, ids))
-    if p["probe"]:
+    if p["probe"].get("datasets"):
         stages.append(_probe(p, data.id))
+    if p["probe"].get("lama"):
+        stages += _lama(p, data.id)
     # The report reads whatever stands in the folder of this preset's runs: its parent, "..", is the root.
     ends = [stage.id for stage in stages]
     return [*stages, Stage("07_report.ipynb", "report", "all", {"preset": p["name"]}, {"root": ".."}, ends)]
@@ -86,7 +88,7 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
 def pretrainings(p: Mapping[str, Any], name: str) -> dict[str, int]:
     """The pre-training runs of an adapter, and the seed of each: its own, or with a probe one for each of its
     seeds, the first under the adapter's name (`F`, `F-1`, `F-2`)."""
-    if not p["probe"]:
+    if not p["probe"].get("datasets"):
         return {name: p["knowledge"][name]["seed"]}
     seeds = p["probe"].get("seeds", [0])
     return {name if seed == seeds[0] else f"{name}-{seed}": seed for seed in seeds}
@@ -106,6 +108,32 @@ def _probe(p: Mapping[str, Any], data: str) -> Stage:
     }
     needs = (data, *(run for each in adapters.values() for run in each))
     return Stage("05_probe.ipynb", "probe", "all", parameters, {"data": data, "adapters": adapters}, needs)
+
+
+def _lama(p: Mapping[str, Any], data: str) -> list[Stage]:
+    """A stage for each probe of LAMA whose files are there; none where the task is not run that trains its heads."""
+    lama = {"heads": "", "words": "common_vocab_cased.txt", "limit": 0, "names_by": ""} | p["probe"]["lama"]
+    heads = lama["heads"]
+    if heads and heads not in p["tasks"]:
+        return []
+    if heads:
+        rows = preset.models_of(p, p["tasks"][heads], "frozen")
+        models = {row: [f"finetune/{heads}-frozen-{row}"] for row in rows}
+    else:
+        models = {row: [f"pretrain/{row}"] for row in p["models"] if row in p["knowledge"]}
+    named = {} if "backbone" in models else {"backbone": p["backbone"]}
+    knowledge = next(iter(p["knowledge"].values()))
+    stages = []
+    for probe in lama["probes"]:
+        folder = preset.probe_folder(p, probe, lama["words"])
+        if folder is None:
+            continue
+        parameters = {"probe": probe, "folder": folder, "named": named, "text": knowledge["dataset"]}
+        parameters |= {key: lama[key] for key in ("words", "limit", "names_by")}
+        inputs = {"data": data, "models": models}
+        needs = (data, *(run for runs in models.values() for run in runs))
+        stages.append(Stage("05_probe_lama.ipynb", "probe", probe, parameters, inputs, needs))
+    return stages
 
 
 def _multitask(p: Mapping[str, Any], data: str) -> Stage:

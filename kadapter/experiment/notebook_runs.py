@@ -19,7 +19,7 @@ def source() -> str:
     """The preset whose runs notebooks show: `embedded` if all that a notebook may ask for is finished there, else
     `notebook`, so that models, adapters and data are always of one world."""
     finished = {run.id for run in runs.find("runs", WHOLE)}
-    wanted = {stage.id for stage in _stages().values() if stage.stage in ("data", "pretrain", "finetune")}
+    wanted = {stage.id for stage in graph(preset.load(PRESET)) if stage.stage in ("data", "pretrain", "finetune")}
     return WHOLE if wanted <= finished else PRESET
 
 
@@ -42,7 +42,7 @@ def run(stage: str, progress: bool = True, small: bool = False) -> Path:
 
 
 def _stages() -> dict[str, Stage]:
-    return {s.id: s for s in graph(preset.load(PRESET))}
+    return {s.id: s for s in graph(preset.load(PRESET, ["tasks=all"]))}
 
 
 def _made(wanted: Stage, progress: bool) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from kadapter import values
+from kadapter import catalog, values
 from kadapter.catalog import REGIMES, RETRIEVAL, adapters_of
 from kadapter.data import places
 from kadapter.errors import KAdapterError, unknown
@@ -119,7 +119,8 @@ def all_models(preset: Mapping[str, Any]) -> set[str]:
     """The model rows of all tasks together."""
     tasks = preset["tasks"].values()
     rows = {model for task in tasks for regime in task["regimes"] for model in models_of(preset, task, regime)}
-    return rows | set(preset["models"] if preset["probe"] else ())
+    lama = preset["probe"].get("lama") or {"heads": True}  # with heads its rows are those of a task
+    return rows | set(preset["models"] if "datasets" in preset["probe"] or not lama.get("heads") else ())
 
 
 def used_knowledge(preset: Mapping[str, Any]) -> list[str]:
@@ -139,8 +140,9 @@ def roles(preset: Mapping[str, Any]) -> dict[str, list[str]]:
     In the embedded world both are the same whatever part of the preset is run: its data is made once.
     """
     sources = {entry["dataset"] for entry in preset["knowledge"].values()}
-    tested = {task["dataset"] for task in preset["tasks"].values()}
-    names = list(preset["datasets"])
+    tested = {task["dataset"] for task in preset["tasks"].values() if task["task"] != "text"}
+    spoken = {task["dataset"] for task in preset["tasks"].values()} - tested  # what a language head learns from
+    names = [name for name in preset["datasets"] if name not in spoken - sources]
     return {
         "knowledge": [name for name in names if name in sources],
         "downstream": [name for name in names if name in tested or name not in sources],
@@ -193,6 +195,19 @@ def data_files(preset: Mapping[str, Any]) -> list[Path]:
             if file is not None:
                 files.append(file)
     return files
+
+
+def probe_folder(preset: Mapping[str, Any], probe: str, words: str) -> str | None:
+    """The folder that holds the files of a probe of LAMA, and the word list; None where they are missing. "" for the
+    embedded world, whose own are written with its data."""
+    if "world" in preset["data"]:
+        return ""
+    named = data_folder(preset) or os.environ.get("KADAPTER_DATA")
+    folder = Path(named).expanduser().absolute() if named else None
+    if folder is None or not places.matching(folder, catalog.PROBES[probe]):
+        return None
+    listed = words == "objects" or Path(words).is_file() or (folder / places.WORD_LISTS / words).is_file()
+    return str(folder) if listed else None
 
 
 def present(preset: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def check(preset: Mapping[str, Any]) -> None:
     for name, task in preset["tasks"].items():
         _check_task(preset, task, f"tasks.{name}")
     tested = any(entry["test"] for entry in preset["knowledge"].values())
-    if not (preset["tasks"] or preset["probe"] or tested):
+    probed = preset["probe"] and not (preset["probe"].get("lama") or {}).get("heads")  # which a task trains
+    if not (preset["tasks"] or probed or tested):
         raise KAdapterError("tasks: found none; expected at least one, a section probe, or knowledge with test: true")
     for kind, options in preset["tuning"].items():
         values.check(TUNINGS[kind], options, at=f"tuning.{kind}")
@@ -92,15 +93,23 @@ def _check_sizes(sizes: Mapping[str, Any], where: str) -> None:
 
 
 def _check_probe(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
-    if not entry.get("datasets"):
-        raise KAdapterError("probe: the key 'datasets' is missing")
-    _once("probe.datasets", entry["datasets"])
+    if not entry.get("datasets") and not entry.get("lama"):
+        raise KAdapterError("probe: the key 'datasets' is missing (or 'lama')")
+    _once("probe.datasets", entry.get("datasets", []))
     _once("probe.seeds", entry.get("seeds", [0]))
-    for name in entry["datasets"]:
+    for name in entry.get("datasets", []):
         _uses(preset, name, "probe.datasets", ("test",))
+    if heads := (lama := entry.get("lama") or {}).get("heads"):
+        _named("task", heads, preset["tasks"])
+        if (task := preset["tasks"][heads])["task"] != "text" or task["regimes"] != ["frozen"]:
+            raise KAdapterError(
+                f"probe.lama.heads: {heads!r} is of task {task['task']!r}; expected task 'text', regimes: [frozen]"
+            )
+    if lama:
+        _once("probe.lama.probes", lama["probes"])
     if not preset["knowledge"]:
         raise KAdapterError("probe: there is no knowledge: expected an adapter whose text says what is asked")
-    if "multitask" in preset["models"]:
+    if "multitask" in preset["models"] and entry.get("datasets"):
         raise KAdapterError("probe: a row multitask has no language head that speaks: take it out of models")
 
 

@@ -89,6 +89,32 @@ class Data(Values):
     facts: Annotated[dict[str, Any], value("real facts that come with the package, as {seed: 0}")] = left_out(None)
 
 
+class LamaProbes(Values):
+    """`probe.lama`: probes of LAMA, where the data folder has their files (of the embedded world: its own)."""
+
+    probes: Annotated[
+        list[Annotated[str, OneOf("probe", catalog.PROBES)]], value("in this order; LAMA-UHN beside each", least=1)
+    ]
+    words: Annotated[
+        str,
+        value(
+            "the word list among which answers are looked for, a file or a name in the data folder; `objects`: those "
+            "of the relation",
+            least=1,
+        ),
+    ] = "common_vocab_cased.txt"
+    limit: Annotated[int, value("facts of a relation, the first; 0 for all", 0, 10**9)] = 0
+    names_by: Annotated[
+        str, value("the masked model that guesses from persons' names (LAMA-UHN); left out: the first row's, if masked")
+    ] = ""
+    heads: Annotated[
+        str,
+        value(
+            "the task `text` that trained a language head for each row; left out: rows speak with the backbone's own"
+        ),
+    ] = ""
+
+
 class Probe(Values):
     """`probe`: what models are asked as they are, without any training for it."""
 
@@ -100,6 +126,7 @@ class Probe(Values):
         ),
     ] = left_out(None)
     seeds: Annotated[list[Seed], value("one pre-training of every adapter for each", least=1)] = [0]
+    lama: Annotated[LamaProbes, value("probes of LAMA")] = left_out(None)
 
 
 class Knowledge(Values):

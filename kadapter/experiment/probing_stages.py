@@ -28,6 +28,9 @@ from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, build_adapte
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.language_head import language_kind
+from kadapter.probing import kept
+from kadapter.probing.leak import NEVER, NOT_READ, READ
+from kadapter.probing.probe import TOP
 from kadapter.runs import Run
 from kadapter.scoring.cloze import Cloze, Perplexity
 from kadapter.scoring.metric import Metric
@@ -40,7 +43,6 @@ from kadapter.training.predict import answered
 
 MAJORITY = "majority"
 LONGEST = 128  # tokens of a plain text
-READ, NOT_READ, NEVER = "in the text", "same relation, not in the text", "relation never trained"
 
 
 class Probing:
@@ -92,6 +94,7 @@ class Probing:
         self.asked = {name: self._askable(data.read(name, "test")) for name in self.datasets}
         self.counts: dict[tuple[str, str], Float[np.ndarray, "seeds n k"]] = {}
         self.ranks: dict[tuple[str, str], Float[np.ndarray, "seeds n"]] = {}
+        self.said: dict[tuple[str, str], list[list[str]]] = {}  # the first pre-training's most probable words
 
     def _askable(self, dataset: Dataset) -> Dataset:
         """Plain text, or the facts whose object is in the word list and that can be asked from the left."""
@@ -110,7 +113,9 @@ class Probing:
             for model in self.models:
                 found = []
                 for adapter in self._of(model):
-                    found.append(self._answers(dataset, encoded, model, adapter))
+                    ranks, said = self._answers(dataset, encoded, model, adapter)
+                    found.append(ranks)
+                    self.said.setdefault((name, model), said)
                 if len(found) == 1:  # what no pre-training changes is the same for every seed
                     found *= len(self.seeds)
                 self._keep(name, model, dataset, np.stack(found))
@@ -139,9 +144,9 @@ class Probing:
 
     def _answers(
         self, dataset: Dataset, encoded: Encoded, name: str, adapter: KnowledgeAdapter | None
-    ) -> Float[np.ndarray, "n *values"]:
-        """Of facts the rank of each answer among the words, (n,); of plain text the log-probability and number of its
-        tokens, (n, 2)."""
+    ) -> tuple[Float[np.ndarray, "n *values"], list[list[str]]]:
+        """Of facts the rank of each answer among the words, (n,), and the most probable ones; of plain text the
+        log-probability and number of its tokens, (n, 2)."""
         model = self._with(adapter)
         known = self._widest().state_indices
         if encoded.states is not None and model.state_indices != known:
@@ -150,9 +155,11 @@ class Probing:
             encoded = replace(encoded, states=encoded.states.at([known.index(i) for i in model.state_indices]))
         plain = not any(dataset["answer"])
         columns = torch.tensor(list(self.words.values()))
-        place = {word: k for k, word in enumerate(self.words)}
+        words = list(self.words)
+        place = {word: k for k, word in enumerate(words)}
         found = np.empty((len(dataset), 2) if plain else len(dataset))
         answers = dataset["answer"]
+        said: list[list[str]] = [[] for _ in range(0 if plain else len(dataset))]
         with torch.no_grad():
             for chosen, batch, result in answered(model, encoded, model.require_task().batch_tokens):
                 log = result.logits.float().log_softmax(-1)
@@ -162,7 +169,10 @@ class Probing:
                     scores = log[:, columns]
                     right = scores[torch.arange(len(chosen)), [place[answers[k]] for k in chosen]]
                     found[chosen] = 1 + (scores > right[:, None]).sum(1).numpy()
-        return found
+                    best = scores.topk(min(TOP, len(words))).indices.tolist()
+                    for k, ids in zip(chosen, best, strict=True):
+                        said[k] = [words[i] for i in ids]
+        return found, said
 
     def _majority(self, dataset: Dataset) -> Iterator[bool]:
         """Whether a relation's most frequent object in the text that was read (of a relation that is not in it, in the
@@ -246,6 +256,24 @@ class Probing:
                     parts.append(row)
         return pd.DataFrame(parts).sort_values("task", ignore_index=True)
 
+    def top(self) -> dict[str, pd.DataFrame]:
+        """Model -> its most probable words for every fact, of the first pre-training (Table 6)."""
+        found: dict[str, pd.DataFrame] = {}
+        for model in self.models:
+            parts = []
+            for name in {task for task, _ in self.ranks}:
+                asked = (
+                    self.asked[name].to_pandas()[["relation", "text", "answer"]].rename(columns={"answer": "object"})
+                )
+                asked["subject"] = [subject for _, subject in self._subjects(self.asked[name])]
+                asked["objects"] = [[object] for object in asked["object"]]
+                asked["rank"], asked["top"] = self.ranks[name, model][0].astype(int), self.said[name, model]
+                parts.append(asked.assign(task=name))
+            if parts:
+                order = {name: k for k, name in enumerate(self.datasets)}
+                found[model] = pd.concat(parts).sort_values("task", key=lambda c: c.map(order), kind="stable")
+        return found
+
     def _subjects(self, dataset: Dataset) -> list[tuple[str, str]]:
         """(relation, subject) of each row: what a text says of whom, however it says it."""
         return [pararel_facts.said_of(r, t) for r, t in zip(dataset["relation"], dataset["text"], strict=True)]
@@ -254,7 +282,8 @@ class Probing:
         """Leave rows, every example's counts, and the leak table."""
         arrays: dict[str, Any] = {f"{task}/{model}": counts for (task, model), counts in self.counts.items()}
         np.savez_compressed(run.path("counts.npz"), **arrays)
-        self.leak().to_csv(run.path("leak.csv"), index=False)
+        self.leak().to_csv(run.path(kept.LEAK), index=False)
+        kept.write(run.folder, self.top())
         rows = self.rows()
         scored = [
             {

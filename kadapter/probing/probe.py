@@ -112,7 +112,7 @@ def ask(
         alone = None
         if template and (text := neutral(template)).split(MASK)[0].strip():
             alone = token_log_probabilities(model, tokenizer, [text], columns, bf16=bf16)[0]
-        found.append(_answered(part, log, alone, names, place))
+        found.append(answered(part, log, alone, names, place))
     return Answers(pd.concat(found, ignore_index=True), dropped + questions.dropped, words)
 
 
@@ -135,7 +135,7 @@ def askable(questions: Questions, words: WordList, causal: bool) -> tuple[Questi
     return Questions(listed[asked].reset_index(drop=True), questions.dropped), +dropped
 
 
-def _answered(
+def answered(
     part: pd.DataFrame,
     log: Float[np.ndarray, "facts words"],
     alone: Float[np.ndarray, " words"] | None,

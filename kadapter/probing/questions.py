@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from kadapter import catalog
 from kadapter.data.places import matching
 from kadapter.errors import KAdapterError
 from kadapter.formats import entity_questions, lama
 from kadapter.formats.lama import MASK
 from kadapter.knowledge.facts import fill
 
-COLUMNS = ["relation", "subject", "object", "objects", "text", "template"]
+COLUMNS = ["relation", "subject", "object", "objects", "text", "template", "subject_id", "object_id"]
 NEUTRAL = "it"  # stands for the subject where the score without one is asked
 GOOGLE_RE = {  # of LAMA's code; its files do not name them
     "place_of_birth": "[X] was born in [Y] .",
@@ -35,7 +36,8 @@ class Questions:
 
     Attributes:
         table: one row a fact: relation, subject, object, objects (all that are right for this relation and subject),
-            text (one [MASK]) and template ("" where the text is a sentence of the data).
+            text (one [MASK]), template ("" where the text is a sentence of the data), and Wikidata's subject_id and
+            object_id ("" where the file has none).
         dropped: reason -> number of facts that the probe leaves out by its own rules.
     """
 
@@ -62,25 +64,25 @@ def neutral(template: str) -> str:
 def trex(folder: Path) -> Questions:
     """LAMA's T-REx: every relation whose file is there."""
     templates = {relation: row["template"] for relation, row in lama.relations(relations_file(folder)).items()}
-    files = _files(folder, "lama/TREx/P*.jsonl")
+    files = _files(folder, catalog.PROBES["lama-trex"])
     return _templated({_stem(path): path for path in files}, templates)
 
 
 def google_re(folder: Path) -> Questions:
     """LAMA's Google-RE: places and dates of birth and death. A fact that more raters reject than accept is dropped."""
-    files = {_stem(p).removesuffix("_test"): p for p in _files(folder, "lama/Google_RE/*_test.jsonl")}
+    files = {_stem(p).removesuffix("_test"): p for p in _files(folder, catalog.PROBES["lama-google-re"])}
     rejected = {id for path in files.values() for id in lama.rejected(path)}
     return _templated(files, GOOGLE_RE, rejected)
 
 
 def squad(folder: Path) -> Questions:
     """LAMA's SQuAD: 305 sentences."""
-    return _sentences(_files(folder, "lama/Squad/test.jsonl"), "Squad")
+    return _sentences(_files(folder, catalog.PROBES["lama-squad"]), "Squad")
 
 
 def conceptnet(folder: Path) -> Questions:
     """LAMA's ConceptNet: sentences of the Open Mind Common Sense corpus."""
-    return _sentences(_files(folder, "lama/ConceptNet/test.jsonl"), "ConceptNet")
+    return _sentences(_files(folder, catalog.PROBES["lama-conceptnet"]), "ConceptNet")
 
 
 def entity_question(folder: Path) -> Questions:
@@ -90,7 +92,7 @@ def entity_question(folder: Path) -> Questions:
     for path in files:
         for row in entity_questions.read(path):
             text = f"{row['question']} {MASK}"
-            rows.append((_stem(path), "", row["answers"][0], row["answers"], text, ""))
+            rows.append((_stem(path), "", row["answers"][0], row["answers"], text, "", "", ""))
     return Questions(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -102,7 +104,7 @@ def _templated(files: dict[str, Path], templates: dict[str, str], rejected: set[
         if relation not in templates:
             dropped[NO_TEMPLATE] += len(facts)
             continue
-        seen: dict[tuple[str, str], None] = {}
+        seen: dict[tuple[str, str], tuple[str, str]] = {}
         for row in facts:
             pair = (row["subject"], row["object"])
             if rejected and row["id"] in rejected:
@@ -110,12 +112,12 @@ def _templated(files: dict[str, Path], templates: dict[str, str], rejected: set[
             elif pair in seen:
                 dropped[REPEATED] += 1
             else:
-                seen[pair] = None
+                seen[pair] = (row["subj_id"], row["obj_id"])
         right: dict[str, list[str]] = {}
         for subject, object in seen:
             right.setdefault(subject, []).append(object)
         template = templates[relation]
-        rows += [(relation, s, o, right[s], fill(template, s), template) for s, o in seen]
+        rows += [(relation, s, o, right[s], fill(template, s), template, *ids) for (s, o), ids in seen.items()]
     return Questions(pd.DataFrame(rows, columns=COLUMNS), dropped)
 
 
@@ -125,7 +127,7 @@ def _sentences(files: list[Path], name: str) -> Questions:
     for path in files:
         for row in lama.read(path):
             for text in _usable(row["sentences"][:1], dropped):
-                rows.append((name, row["subject"], row["object"], [row["object"]], text, ""))
+                rows.append((name, row["subject"], row["object"], [row["object"]], text, "", "", ""))
     return Questions(pd.DataFrame(rows, columns=COLUMNS), dropped)
 
 
@@ -159,7 +161,7 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return found
 
 
-# probe -> what it asks. One line makes another probe of this kind.
+# probe -> what it asks. One line makes another probe of this kind; one in `catalog.PROBES` lets presets name it.
 PROBES: dict[str, Callable[[Path], Questions]] = {
     "lama-trex": trex,
     "lama-google-re": google_re,

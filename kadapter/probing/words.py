@@ -6,10 +6,10 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from kadapter.data.places import WORD_LISTS
 from kadapter.errors import KAdapterError
 from kadapter.tasks.prompts import word_ids
 
-FOLDER = "optiprompt_lama/common_vocabs"  # in the data folder
 COMMON = "common_vocab_cased.txt"  # 21,018 words of Transformer-XL, ELMo and BERT; RoBERTa and GPT did not go into it
 
 
@@ -19,7 +19,7 @@ class WordList:
 
     Attributes:
         name: of the file.
-        ids: word -> token, of those that are one token for this tokenizer.
+        ids: word -> token, of those that are one token for this tokenizer; of a relation's objects -> place.
         size: words in the file.
     """
 
@@ -42,13 +42,13 @@ def word_list(tokenizer: PreTrainedTokenizerBase, named: str, folder: Path | Non
     """
     path = Path(named)
     if not path.is_file() and folder is not None:
-        path = folder / FOLDER / named
+        path = folder / WORD_LISTS / named
     try:
         words = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise KAdapterError(
-            f"word list {named}: {error}; expected a text file with a word a line, or a name in {FOLDER} of the data "
-            "folder"
+            f"word list {named}: {error}; expected a text file with a word a line, or a name in {WORD_LISTS} of the "
+            "data folder"
         ) from None
     words = list(dict.fromkeys(word for word in words if word))
     ids = word_ids(tokenizer, words)

@@ -2,14 +2,17 @@
 list of each, and the most probable words of several models for chosen questions. As HTML and LaTeX; CSV is `to_csv`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import pandas as pd
 
 from kadapter.cases.exports import tex
+from kadapter.probing import kept
 from kadapter.report import markup, published
 from kadapter.report.markup import Marked
+from kadapter.runs import Result
 
 COLUMNS = {  # of Table 5: key in published.yaml -> the probe as `kadapter probe` names it
     "google_re": "lama-google-re",
@@ -21,6 +24,71 @@ COLUMNS = {  # of Table 5: key in published.yaml -> the probe as `kadapter probe
 }
 HERE, PAPER = "here", "K-Adapter, Table 5"
 UNTOLD = "not told"
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the probes of a preset left.
+
+    Attributes:
+        rows: as `kadapter probe --json` prints them.
+        asked: run -> model -> its answers, for `table6`.
+        leaks: run -> P@1 apart by what the adapters' text says.
+    """
+
+    rows: list[dict[str, Any]]
+    asked: dict[str, dict[str, pd.DataFrame]]
+    leaks: dict[str, pd.DataFrame]
+
+    @property
+    def table5(self) -> pd.DataFrame:
+        """`table5` of the rows; empty where no probe of LAMA was asked."""
+        return table5(self.rows) if any(row["probe"] in COLUMNS.values() for row in self.rows) else pd.DataFrame()
+
+    @property
+    def table6(self) -> pd.DataFrame:
+        """`table6` of each run's `questions`: of `F`, else its last model, against `backbone`, else its first."""
+        parts = []
+        for answers in self.asked.values():
+            model = "F" if "F" in answers else list(answers)[-1]
+            against = "backbone" if "backbone" in answers else next(iter(answers))
+            parts.append(table6(answers, questions(answers, model, against)))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def of_runs(found: Iterable[Result]) -> Probed:
+    """What the runs of probes among the finished runs of a preset left."""
+    probes = [run for run in found if run.stage == "probe"]
+    asked = {run.path.name: answers for run in probes if (answers := kept.read_top(run.path))}
+    files = {run.path.name: run.path / kept.LEAK for run in probes}
+    leaks = {name: pd.read_csv(file) for name, file in files.items() if file.is_file()}
+    return Probed([row for run in probes for row in kept.read_rows(run.path)], asked, leaks)
+
+
+def section(probed: Probed) -> str:
+    """Tables 5 and 6 and what had been read, as a section of the report; "" where nothing was probed."""
+    parts = []
+    if not (five := probed.table5).empty:
+        parts.append(f"<h3>Table 5</h3>{html5(five)}")
+    for name, leaks in probed.leaks.items():
+        numbers = [column for column in leaks.columns if column not in ("kind", "task")]
+        columns: list[markup.Column] = [(c, c, c in numbers) for c in leaks.columns]
+        lines = [row | {c: _shown(c, row[c]) for c in numbers} for row in leaks.to_dict("records")]
+        said = f"<p>{escape(name)}: P@1 in percent, apart by what the adapters' text says of each fact.</p>"
+        parts.append(said + markup.table(columns, lines))
+    if not (six := probed.table6).empty:
+        said = (
+            "The five most probable words: of each relation the first question that is mended; the right word is bold."
+        )
+        parts.append(f"<h3>Table 6</h3><p>{said}</p>{html6(six)}")
+    return "".join(parts)
+
+
+def export(probed: Probed) -> dict[str, str]:
+    """File name -> content: Tables 5 and 6 as CSV and LaTeX, where there is something in them."""
+    five, six = probed.table5, probed.table6
+    texts = {} if five.empty else {"table5.csv": five.to_csv(index=False), "table5.tex": latex5(five)}
+    return texts | ({} if six.empty else {"table6.csv": six.to_csv(index=False), "table6.tex": latex6(six)})
 
 
 def table5(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -154,6 +222,11 @@ def _title(key: str) -> str:
 
 def _number(value: float, missing: str) -> str:
     return missing if pd.isna(value) else f"{value:.1f}"
+
+
+def _shown(column: str, value: int | float) -> str:
+    """A number of the leak table: a count, or a share in percent."""
+    return f"{value:,.0f}" if column == "n" else _number(100 * value, "")
 
 
 def _list(words: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from kadapter.report import breakdown, explain, figures, markup, paper, shared
+from kadapter.report import breakdown, explain, facts, figures, markup, paper, shared
 from kadapter.report.examples import Changed
 from kadapter.report.markup import Column, Marked, sure
 from kadapter.report.rendering import (
@@ -67,6 +67,7 @@ def page(
     changed: Sequence[Changed],
     beside_published: pd.DataFrame,
     published_rows: pd.DataFrame,
+    probed: facts.Probed,
     found: Sequence[Result],
     graph: Mapping[Any, Any],
     notebooks: Mapping[str, str],
@@ -77,6 +78,7 @@ def page(
         table, comparisons, seed_scores, by_slice, by_label, beside_published, published_rows: as the functions of
             `report` with these names return.
         changed: as `examples.examples` returns.
+        probed: what was asked for as it is (`facts.of_runs`).
         found: all finished runs of the preset.
         graph: what the pipeline left beside them; {} where there is none.
         notebooks: run -> the address of its executed notebook.
@@ -89,6 +91,7 @@ def page(
         ("cases", "Fixed and broken cases", breakdown.cases(changed)),
         ("slices", "Parts of the test sets", breakdown.slices(by_slice)),
         ("labels", "Labels", breakdown.labels(by_label)),
+        ("facts", "Facts", facts.section(probed)),
         ("paper", "Beside the paper", paper.section(beside_published, published_rows)),
         ("knowledge", "Knowledge adapters", _knowledge(pretrained, notebooks)),
         ("shared", "What knowledge and tests share", shared.section(found)),

@@ -15,7 +15,7 @@ import pandas as pd
 from kadapter import runs
 from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError
-from kadapter.report import labels, published, rendering
+from kadapter.report import facts, labels, published, rendering
 from kadapter.report.rendering import latex
 from kadapter.report.rendering import pretty as pretty
 from kadapter.report.scores import RunScores, run_scores
@@ -113,7 +113,8 @@ def by_label(root: str | Path, preset: str) -> pd.DataFrame:
 
 def export(root: str | Path, preset: str, folder: str | Path) -> dict[str, Path]:
     """Write the tables of a preset into `folder`: scores, comparisons, slices, labels and published as CSV (fractions;
-    published in percent) and scores as LaTeX. Returns name -> path."""
+    published in percent), scores as LaTeX, and Tables 5 and 6 as both where facts were asked for. Returns name -> path.
+    """
     found = run_scores(root, preset)
     compared = _comparisons(found)
     frame = _table(found, compared)
@@ -124,7 +125,7 @@ def export(root: str | Path, preset: str, folder: str | Path) -> dict[str, Path]
         "slices.csv": _slices(found).to_csv(index=False),
         "labels.csv": _labels(found).to_csv(index=False),
         "published.csv": _beside_published(found).to_csv(index=False),
-    }
+    } | facts.export(facts.of_runs(runs.find(root, preset)))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
@@ -157,6 +158,7 @@ def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
         changed=examples(found),
         beside_published=_beside_published(found),
         published_rows=_published_rows(found),
+        probed=facts.of_runs(everything),
         found=everything,
         graph=runs.read_json(runs.resolve(root) / preset / runs.GRAPH) or {},
         notebooks=explain.notebooks(everything, preset, path),

@@ -22,6 +22,12 @@ READINGS = ("masked", "causal")
 HEADS = ("own", "new")
 CANDIDATES = ("vocabulary", "given")
 PLAIN = -1  # the relation of plain text
+Reading = Annotated[str, OneOf("reading", READINGS), value("`masked` or `causal`, as the backbone was pre-trained")]
+Speaks = Annotated[
+    str,
+    OneOf("language_head", HEADS),
+    value("the backbone's `own`, or a `new` linear layer that is trained (the K-Adapter authors for LAMA)"),
+]
 
 
 class ClozeTask(Task):
@@ -48,14 +54,8 @@ class ClozeTask(Task):
         self,
         labels: Sequence[str] = (),
         max_length: MaxLength = 64,
-        reading: Annotated[
-            str, OneOf("reading", READINGS), value("`masked` or `causal`, as the backbone was pre-trained")
-        ] = "masked",
-        language_head: Annotated[
-            str,
-            OneOf("language_head", HEADS),
-            value("the backbone's `own`, or a `new` linear layer that is trained (the K-Adapter authors for LAMA)"),
-        ] = "own",
+        reading: Reading = "masked",
+        language_head: Speaks = "own",
         candidates: Annotated[
             str,
             OneOf("candidates", CANDIDATES),

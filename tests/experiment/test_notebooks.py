@@ -24,6 +24,7 @@ LEAVES = {
     "03_finetune.ipynb": "finetune/typing-frozen-F",
     "04_case_study.ipynb": "cases/typing-frozen",
     "05_probe.ipynb": "probe/all",
+    "05_probe_lama.ipynb": "probe/lama-trex",
     "07_report.ipynb": "report/all",
 }
 OTHER = {"05_probe.ipynb": "notebook-probe"}  # notebooks whose runs are of another small preset than `notebook`
@@ -87,6 +88,7 @@ def test_the_case_study_is_table_7(place):
         ("02_pretrain_adapter.ipynb", {"knowledge": "factal"}, "unknown knowledge 'factal': did you mean 'factual'"),
         ("03_finetune.ipynb", {"regime": "frosen"}, "unknown regime 'frosen': did you mean 'frozen'"),
         ("04_case_study.ipynb", {"model": "G"}, "unknown model of this case study 'G': .*known: F, backbone"),
+        ("05_probe_lama.ipynb", {"probe": "lama-treks"}, "unknown probe 'lama-treks': did you mean 'lama-trex'"),
         ("07_report.ipynb", {"preset": "nothing"}, "preset 'nothing' has no finished fine-tuning run"),
         ("00_start_here.ipynb", {"names": 0}, "names: found 0; expected a number from 1 to 20"),
     ],

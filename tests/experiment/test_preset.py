@@ -315,7 +315,7 @@ def test_brief_is_what_runs_when_nobody_asks_for_more():
     shown = preset.load("embedded")
     assert list(shown["tasks"]) == ["typing", "relation"] and shown["models"] == ["backbone", "none", "F", "L", "F+L"]
     whole = preset.load("embedded", ["tasks=all"])
-    assert list(whole["tasks"]) == ["typing", "relation", "figer", "cosmosqa", "searchqa", "quasart"]
+    assert list(whole["tasks"]) == ["typing", "relation", "figer", "cosmosqa", "searchqa", "quasart", "text"]
     assert whole["models"] == ["backbone", "multitask", "none", "F", "L", "F+L"]
     assert whole["datasets"] == shown["datasets"]  # the data is made once for both
     one = preset.load("embedded", ["tasks=[quasart]", "models=[none, multitask]", "tasks.quasart.training.epochs=1"])

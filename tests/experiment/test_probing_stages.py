@@ -12,10 +12,11 @@ from kadapter import runs
 from kadapter.errors import KAdapterError
 from kadapter.experiment import prepared, preset
 from kadapter.experiment.graph import graph, pretrainings
-from kadapter.experiment.probing_stages import NEVER, NOT_READ, READ, Probing
+from kadapter.experiment.probing_stages import Probing
 from kadapter.experiment.stages import Pretraining
 from kadapter.knowledge import pararel_facts
 from kadapter.model.backbone import Backbone, load_tokenizer
+from kadapter.probing.leak import NEVER, NOT_READ, READ
 from kadapter.report import report
 from kadapter.scoring.metrics import get
 from kadapter.training.language import language_model, perplexity, token_log_probabilities

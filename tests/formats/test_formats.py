@@ -32,6 +32,7 @@ from kadapter.formats import (
     semeval,
     squad,
     tacred,
+    text,
     trex_rc,
     triples,
     wiki_et,
@@ -185,6 +186,7 @@ LAMA = [
 ]  # fmt: skip
 GRAPH = "Q7259\tP19\tQ84\n\nQ84\tP17\tQ145\t1\nQ145\tP19\tQ84\t-1\nnobody\tP19\tQ84\n"
 ENTITY_TEXTS = "Q7259\tAda Byron\nQ84\tLondon\nQ145\tUnited Kingdom, country\n"
+TEXT = " \n = Heading = \n\n A paragraph about London . \n\n\nanother line\n"
 TRIPLES = "Q7259\tP19\tQ84\n\nAda Byron\tborn in\tLondon\n"
 
 CSV = "id,context,question,answer0,answer1,answer2,answer3,label\n" + (
@@ -242,6 +244,7 @@ SAMPLES = {
     "triples": (triples, "train.txt", TRIPLES, 2),
     "graph_text": (graph_text, "train.tsv", GRAPH, 3),
     "wordnet": (wordnet, "part.jsonl", "".join(json.dumps(record) + "\n" for record in SYNSETS), 2),
+    "text": (text, "wiki.train.raw", TEXT, 2),
     "squad": (squad, "dev-v1.1.json", json.dumps(SQUAD), 3),
 }
 SCHEMAS = [
@@ -336,6 +339,9 @@ def test_a_file_that_is_missing_or_a_folder(name, tmp_path):
 def test_a_file_without_records(name, text, tmp_path):
     module, file, _, _ = SAMPLES[name]
     path = put(tmp_path, name, text)
+    if name == "text" and text.strip():  # any text is one
+        assert module.read(path)["text"] == [text]
+        return
     if module is openqa:
         path.with_name("dev.json").write_text(text if text.isspace() else "")
     with pytest.raises(FormatError, match=f"{path.parent}.*expected") as error:

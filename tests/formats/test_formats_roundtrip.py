@@ -21,6 +21,7 @@ from kadapter.formats import (
     semeval,
     squad,
     tacred,
+    text,
     trex_rc,
     triples,
     wiki_et,
@@ -244,6 +245,13 @@ def test_graph_text(tmp_path, data):
 )
 def test_parts_of_wordnet(tmp_path, rows):
     check(wordnet, rows, tmp_path / "x.jsonl")
+
+
+@fuzzing
+@given(found=st.lists(plain.map(str.strip).filter(lambda t: t and t[0] != "="), min_size=1, max_size=4))
+def test_text(tmp_path, found):
+    none = {"relation": "", "answer": "", "candidates": []}
+    check(text, [none | {"id": "", "text": each} for each in found], tmp_path / "x.txt", renewed=True)
 
 
 RELATION_FORMATS = ["trex_rc", "tacred", "opennre", "fewrel", "redocred", "semeval"]

@@ -24,6 +24,7 @@ from kadapter.formats import (
     triples,
     wiki_et,
 )
+from kadapter.formats import text as plain_text
 from kadapter.formats.spans import token_ends, token_spans
 from tests.formats.test_formats import (
     CONLLU,
@@ -413,6 +414,17 @@ def test_cloze(tmp_path):
         path.write_text(json.dumps(record) + "\n")
         with pytest.raises(FormatError, match=message):
             cloze.read(path)
+
+
+def test_text_leaves_out_headings_and_empty_lines(tmp_path):
+    first, second = rows("text", tmp_path)
+    assert (first["text"], second["text"]) == ("A paragraph about London .", "another line")
+    assert not any(first[key] for key in ("relation", "answer", "candidates"))
+    (tmp_path / "bad.txt").write_text("fine\na [MASK]\n")
+    with pytest.raises(FormatError, match=r"line 2: text: .* expected plain text, without \[MASK\]"):
+        plain_text.read(tmp_path / "bad.txt")
+    with pytest.raises(KAdapterError, match=r"found \[MASK\]; expected plain text"):
+        plain_text.write(cloze.read(put(tmp_path, "cloze", SAMPLES["cloze"][2])), tmp_path / "new.txt")
 
 
 def test_lama_writes_the_layout_of_trex(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
+from kadapter.data.places import WORD_LISTS
 from kadapter.errors import KAdapterError
 from kadapter.hub.adapter_folder import save_adapter
 from kadapter.model.adapter import AdapterConfig, PretrainingHead, build_adapter
@@ -15,7 +16,7 @@ from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.probing import probe, questions
 from kadapter.probing.completions import ask, complete
 from kadapter.probing.models import load
-from kadapter.probing.words import COMMON, FOLDER, word_list
+from kadapter.probing.words import COMMON, word_list
 from kadapter.training.language import language_model, read_on
 from tests import speaking
 
@@ -88,7 +89,7 @@ def test_smollm2_is_asked_as_plain_transformers_would(real_data):
     assert found.table["relation"].nunique() == 28 and (words.size, len(words)) == (21018, 16342)
     folder = backbone.model.config._name_or_path
     plain, reader = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    listed = (real_data / FOLDER / COMMON).read_text(encoding="utf-8").split()
+    listed = (real_data / WORD_LISTS / COMMON).read_text(encoding="utf-8").split()
     one = {w: ids[0] for w in listed if len(ids := reader(f" {w}", add_special_tokens=False)["input_ids"]) == 1}
     one = {w: i for w, i in one.items() if reader.decode([i]) == f" {w}"}
     assert len(one) == 16342 and Path(folder).is_dir()

@@ -45,7 +45,7 @@ def asked() -> Questions:
     for relation, subject, object, _ in FACTS:
         objects.setdefault((relation, subject), []).append(object)
     rows = [(r, s, o, objects[r, s], fill(t, s), t) for r, s, o, t in FACTS]
-    return Questions(pd.DataFrame(rows, columns=COLUMNS))
+    return Questions(pd.DataFrame(rows, columns=COLUMNS[:6]))
 
 
 @torch.no_grad()
@@ -101,7 +101,9 @@ def test_majority_ranks_objects_by_how_often_they_are_right(speaker, words):
 
 def test_a_causal_model_is_asked_where_the_subject_is_left(speaker, words):
     _, model, tokenizer, _ = speaker
-    table = pd.DataFrame([("r", "Dunes", "dog", ["dog"], "A [MASK] saw Dunes .", "A [Y] saw [X] .")], columns=COLUMNS)
+    table = pd.DataFrame(
+        [("r", "Dunes", "dog", ["dog"], "A [MASK] saw Dunes .", "A [Y] saw [X] .")], columns=COLUMNS[:6]
+    )
     if tokenizer.mask_token:
         assert len(probe.ask(model, tokenizer, Questions(table), words).table) == 1
     else:
