@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,23 +73,24 @@ def page(width: int = 1300, height: int = 1600, **more) -> Iterator:
 
 
 @contextmanager
-def lab(folder: Path, settings: Path) -> Iterator[Server]:
+def lab(folder: Path, settings: Path, command: Sequence[str] = ()) -> Iterator[Server]:
     """JupyterLab on `folder`.
 
     Args:
         settings: an empty folder for settings, workspaces and the log, so that none of the user's are touched.
+        command: that starts it there, as `make lab` does, and says what is served; () for our own.
     """
     (settings / "app").mkdir(parents=True, exist_ok=True)
     (settings / "app" / "overrides.json").write_text(OVERRIDES, encoding="utf-8")
     options = [
-        f"--ServerApp.root_dir={folder}",
+        *([] if command else [f"--ServerApp.root_dir={folder}"]),
         f"--LabApp.app_settings_dir={settings / 'app'}",
         f"--LabApp.user_settings_dir={settings / 'user'}",
         f"--LabApp.workspaces_dir={settings / 'workspaces'}",
         "--LabApp.expose_app_in_browser=True",
         "--LabApp.news_url=",
     ]
-    with _served("jupyterlab", ["--no-browser", *options], folder, settings) as server:
+    with _served("jupyterlab", ["--no-browser", *options], folder, settings, command) as server:
         yield server
 
 
@@ -97,12 +98,14 @@ def lab(folder: Path, settings: Path) -> Iterator[Server]:
 def voila(notebook: Path, settings: Path, **environment: str) -> Iterator[Server]:
     """The app's server on one notebook."""
     options = [str(notebook), "--no-browser"]
-    with _served("widgets.serve", options, notebook.parent, settings, **environment) as server:
+    with _served("widgets.serve", options, notebook.parent, settings, (), **environment) as server:
         yield server
 
 
 @contextmanager
-def _served(module: str, options: list[str], folder: Path, settings: Path, **environment: str) -> Iterator[Server]:
+def _served(
+    module: str, options: list[str], folder: Path, settings: Path, command: Sequence[str], **environment: str
+) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -122,7 +125,7 @@ def _served(module: str, options: list[str], folder: Path, settings: Path, **env
     log = settings / f"{module}.log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *options],
+            [*(command or (sys.executable, "-m", module)), *options],
             cwd=folder,
             env=os.environ | own | environment,
             stdout=file,

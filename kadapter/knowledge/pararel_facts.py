@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from datasets import concatenate_datasets
+from datasets import Dataset, concatenate_datasets
 
 from kadapter import values
 from kadapter.formats import cloze
@@ -117,13 +117,10 @@ def build(
     - `F.jsonl`: the facts of `text` and `dev` in all their trained sentences; the beginnings of these sentences, and
       `keep`, as plain text, in which nothing is to change
     - `shuffled.jsonl`: the same with the objects exchanged within each relation: prior and form, and no fact
-    - `dev.jsonl`, `facts_seen.jsonl` (asked as trained, by the first sentence), `facts_paraphrase.jsonl` (by the
-      sentence that is never trained), `facts_unseen.jsonl`, `relations_untrained.jsonl`
-    - `perplexity.jsonl`, `perplexity_entities.jsonl`: plain text, held out
+    - what `asked` returns, `perplexity.jsonl`, `perplexity_entities.jsonl`: plain text, held out
     """
-    of = {part: _first(part, relations, per_relation) for part in SETS}
     known = patterns()
-    read = of[TEXT] + of[DEV]
+    read = _first(TEXT, relations, per_relation) + _first(DEV, relations, per_relation)
     trained = {name: p.trained for name, p in known.items() if p.trained}
     never = [p.lama for p in known.values()]
     spoken = plain(KEEP)
@@ -131,20 +128,31 @@ def build(
     said = {"F": in_words(read, trained, never), "shuffled": in_words(shuffled(read, seed), trained, never)}
     spoken = [*dict.fromkeys(text.split(MASK)[0].rstrip() for text in said["F"]["text"]), *spoken]
     rows = {name: concatenate_datasets([told, plain_rows(spoken)]) for name, told in said.items()}
-    asked: dict[str, tuple[list[NamedFact], dict[str, tuple[str, ...]]]] = {
-        "dev": (of[DEV], {name: (p.dev,) for name, p in known.items() if p.dev}),
-        "facts_seen": (of[TEXT], {name: p.trained[:1] for name, p in known.items() if p.trained}),
-        "facts_paraphrase": (of[TEXT], {name: (p.asked,) for name, p in known.items() if p.asked}),
-        "facts_unseen": (of[UNSEEN], {name: p.trained[:1] for name, p in known.items() if p.trained}),
-        "relations_untrained": (of[UNTRAINED], {name: (p.lama,) for name, p in known.items()}),
-    }
-    rows |= {name: in_words(told, ways) for name, (told, ways) in asked.items()}
+    rows |= asked(relations, per_relation)
     for name, part in (("perplexity", DOCUMENTS), ("perplexity_entities", ENTITIES)):
         rows[name] = plain_rows(plain(part))
     out.mkdir(parents=True, exist_ok=True)
     for name, dataset in rows.items():
         cloze.write(dataset, out / f"{name}.jsonl")
     return {name: len(dataset) for name, dataset in rows.items()}
+
+
+def asked(relations: int = 1_000, per_relation: int = 1_000) -> dict[str, Dataset]:
+    """The questions of the schema `cloze`: `dev`, `facts_seen` (asked as trained, by the first sentence),
+    `facts_paraphrase` (by the sentence that is never trained), `facts_unseen`, `relations_untrained`.
+
+    Args:
+        relations, per_relation: as in `build`.
+    """
+    known = patterns()
+    ways: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
+        "dev": (DEV, {name: (p.dev,) for name, p in known.items() if p.dev}),
+        "facts_seen": (TEXT, {name: p.trained[:1] for name, p in known.items() if p.trained}),
+        "facts_paraphrase": (TEXT, {name: (p.asked,) for name, p in known.items() if p.asked}),
+        "facts_unseen": (UNSEEN, {name: p.trained[:1] for name, p in known.items() if p.trained}),
+        "relations_untrained": (UNTRAINED, {name: (p.lama,) for name, p in known.items()}),
+    }
+    return {name: in_words(_first(part, relations, per_relation), said) for name, (part, said) in ways.items()}
 
 
 def _first(part: str, relations: int, per_relation: int) -> list[NamedFact]:

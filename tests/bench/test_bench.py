@@ -114,7 +114,7 @@ def test_the_naive_loop_and_lora_learn(tiny_folder):
 def test_json_of_every_row(tiny_folder):
     ran = CliRunner().invoke(
         app,
-        ["bench", "adapter", "--backbone", str(tiny_folder), "--sentences", "70", "--steps", "2", "--json"],
+        ["bench", "adapter", "--backbone", str(tiny_folder), "--sentences", "70", "--steps", "2", "--quick", "--json"],
         catch_exceptions=False,
     )
     answer = json.loads(ran.stdout)
@@ -140,14 +140,15 @@ def test_json_of_every_row(tiny_folder):
 
 def test_other_measurements_and_their_tables(tiny_folder):
     name = str(tiny_folder)
-    tuned = finetune.measure(name, 40)
+    tuned = finetune.measure(name, 40, matmul_seconds=0.01)
     assert [row.name for row in tuned.rows] == ["frozen", "paper", "full"] and tuned["frozen"].store_bytes
-    predicted = finetune.measure_predict(name, 20)
+    predicted = finetune.measure_predict(name, 20, matmul_seconds=0.01)
     ratio = predicted["backbone"].sentences_per_second / predicted["F+L"].sentences_per_second
     assert predicted.ratios["F+L/backbone, time"] == pytest.approx(ratio)
-    grown = growth.measure(name, [10, 40])
+    grown = growth.measure(name, [10, 40], matmul_seconds=0.01)
     assert [row.more["sentences"] for row in grown.rows] == [10, 40]
-    ran = CliRunner().invoke(app, ["bench", "predict", "--backbone", name, "--sentences", "20"], catch_exceptions=False)
+    command = ["bench", "predict", "--backbone", name, "--sentences", "20", "--quick"]
+    ran = CliRunner().invoke(app, command, catch_exceptions=False)
     assert "F+L/backbone, time" in ran.stdout and "<= 1.35" in ran.stdout and "GFLOP/s" in ran.stdout
     ran = CliRunner().invoke(app, ["bench", "adapter", "--rows", "naiv"])
     assert "unknown row 'naiv': did you mean 'naive'" in str(ran.exception)

@@ -13,8 +13,12 @@ import yaml
 
 from kadapter.errors import KAdapterError
 from kadapter.experiment import preset
+from kadapter.formats.lama import MASK
 from kadapter.machine.device import BF16, has_bf16, told_precision
-from tests import tiny
+from kadapter.world import World
+from kadapter.world.documents import write_documents
+from kadapter.world.probes import write_probes
+from tests import speaking, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 SIMULATED = ROOT / "tests" / "without_bf16"
@@ -29,16 +33,17 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
-def python(code: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
-    """Run code in a process that believes itself on such a processor."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SIMULATED), str(ROOT)]), BF16: "auto"} | variables
+def python(code: str, *arguments: str, modules: str = "", **variables: str) -> subprocess.CompletedProcess:
+    """Run code in a process that believes itself on such a processor; `modules` is a folder to import from first."""
+    path = os.pathsep.join(filter(None, [str(SIMULATED), modules, str(ROOT)]))
+    environment = os.environ | {"PYTHONPATH": path, BF16: "auto"} | variables
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment)
 
 
-def outputs(calls: list[list[str]], cache: Path) -> list[str]:
+def outputs(calls: list[list[str]], cache: Path, modules: str = "") -> list[str]:
     """What these calls of `kadapter` print on such a processor; each must end well."""
-    ran = python(CALLS, json.dumps(calls), KADAPTER_CACHE=str(cache))
+    ran = python(CALLS, json.dumps(calls), modules=modules, KADAPTER_CACHE=str(cache))
     results = [json.loads(line) for line in ran.stdout.splitlines()]
     assert [r["arguments"] for r in results] == calls, ran.stderr
     for result in results:
@@ -107,6 +112,41 @@ def test_a_preset_and_what_reads_its_runs(tiny_preset, tiny_folder, tmp_path):
     ]
     told = outputs(calls, tmp_path / "cache")
     assert "float32 (as the cpu can)" in told[0] and "10 stages" in told[3] and "float32" in told[-2]
+
+
+PARSER = """
+from types import SimpleNamespace as S
+class Pipeline:  # as stanza's
+    def __init__(self, *arguments, **options): pass
+    def __call__(self, text):
+        words = [S(text=w, head=h, deprel="dep" if h else "root", upos="X") for h, w in enumerate(text.split())]
+        return S(sentences=[S(words=words)])
+"""
+
+
+@pytest.mark.timeout(600)
+def test_language_models_and_the_builders_of_data(tmp_path):
+    """A masked and a causal model are asked; T-REx-rc from documents and from LAMA; text through a parser."""
+    world, data, out = World(entities=60), tmp_path / "world", tmp_path / "out"
+    write_probes(world, data)
+    write_documents(world, data / "documents")
+    (data / "words.txt").write_text("\n".join(["river", "dog", "names", "near"]))
+    known = {"obj_uri": "", "sub_uri": "", "predicate_id": "P19", "evidences": []}
+    facts = [known | {"uuid": s, "obj_label": o, "sub_label": s} for s, o in (("Person", "river"), ("Dunes", "dog"))]
+    (data / "lama" / "TREx" / "P19.jsonl").write_text("".join(json.dumps(fact) + "\n" for fact in facts))
+    (tmp_path / "stanza.py").write_text(PARSER)
+    (tmp_path / "text.txt").write_text("Ada left .\n")
+    every = ["--minimum", "1", "--jobs", "1"]
+    calls = [["data", kind, str(data / source), str(out / kind), *every]
+             for kind, source in (("trex", "documents"), ("lama", "lama"))]  # fmt: skip
+    calls += [["data", "parse", str(tmp_path / "text.txt"), str(out / "text.conllu"), "--parser", "stanza"]]
+    for family in ("bert", "llama"):
+        model = str(speaking.make(family, tmp_path / family))
+        calls += [["probe", model, "--data", str(data), "--words", str(data / "words.txt")]]
+        calls += [["ask", model, f"Person knows {MASK}", "--top", "2"]]
+    told = outputs(calls, tmp_path / "cache", str(tmp_path))
+    assert "triples in" in told[0] and "triples in" in told[1] and "1 sentences" in told[2]
+    assert all("majority" in each for each in told[3::2])
 
 
 @pytest.mark.timeout(600)

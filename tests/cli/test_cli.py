@@ -73,12 +73,16 @@ def test_version(call):
     assert call("--version") == (0, kadapter.__version__ + "\n", "")
 
 
-def test_demo_shows_that_an_adapter_knows(call):
-    code, out, err = call("demo", "--shown", "3")
-    said = [line.split(":")[0] for line in out.splitlines() if " of 48 right" in line]
-    assert (code, err, said) == (0, "", ["frozen model", "F plugged in", "F unplugged"])
+@pytest.mark.parametrize(
+    ("arguments", "count", "note"),
+    [((), 24, "It speaks as before: perplexity"), (("--world",), 48, "By chance: naming one of the 12 types")],
+)
+def test_demo_shows_that_an_adapter_knows(call, arguments, count, note):
+    code, out, _ = call("demo", "--shown", "3", *arguments)
+    said = [line.split(":")[0] for line in out.splitlines() if f" of {count} right" in line]
+    assert (code, said) == (0, ["frozen model", "F plugged in", "F unplugged"])
     assert out.count("✓") + out.count("✗") == 9 and "✓" in out
-    assert "By chance" in out and "Next:" in out
+    assert note in out and "Next:" in out
 
 
 def test_presets_are_listed(call):

@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 SAID: list[str] = []  # errors in the console of the page
+PATIENCE = 300  # looks at the page, five a second
 EDITED = "They never saw [Brill] near <b>Coxon</b> ."
 
 
@@ -73,12 +74,23 @@ def expected(place, model, sentence, unplugged=(), k=3):
 
 
 def assert_shows(page, place, model, sentence, unplugged=()):
-    shown = tables(page)[model]
+    """The widget comes to show what the model itself answers; how long that takes is the machine's business."""
     wanted = expected(place, model, sentence, unplugged)
-    assert [label.removesuffix(" (true)") for label, _, _ in shown] == [label for label, _, _ in wanted]
-    for (_, logit, chance), (_, value, probability) in zip(shown, wanted, strict=True):
-        assert float(logit) == pytest.approx(value, abs=0.006)
-        assert float(chance.rstrip("%")) == pytest.approx(100 * probability, abs=0.06)
+    for _ in range(PATIENCE):
+        if (shown := tables(page).get(model)) and agree(shown, wanted):
+            return
+        page.wait_for_timeout(200)
+    raise AssertionError(f"shown: {shown}\nthe model's: {wanted}")
+
+
+def agree(shown, wanted):
+    """Whether rows as they are shown are these, as far as their digits tell."""
+    return len(shown) == len(wanted) and all(
+        label.removesuffix(" (true)") == name
+        and float(logit) == pytest.approx(value, abs=0.006)
+        and float(chance.rstrip("%")) == pytest.approx(100 * probability, abs=0.06)
+        for (label, logit, chance), (name, value, probability) in zip(shown, wanted, strict=True)
+    )
 
 
 def test_the_static_picture_is_hidden_behind_the_widget(page):
@@ -134,13 +146,10 @@ def test_an_unplugged_adapter_changes_the_numbers(page, place):
     widget = root(page)
     before = tables(page)["F"]
     widget.get_by_title("the adapter F of the model F").click()
-    page.wait_for_function(
-        "before => ![...document.querySelectorAll('.kadapter-tables table')].some(t => t.innerText.includes(before))",
-        arg="\t".join(before[0]),
-    )
     assert_shows(page, place, "F", EDITED, unplugged=["F"])
+    assert tables(page)["F"] != before
     assert_shows(page, place, "backbone", EDITED)
-    assert widget.locator("caption", has_text="F, unplugged").count() == 1
+    widget.locator("caption", has_text="F, unplugged").wait_for()
     widget.locator(".js-plotly-plot").first.get_by_text("F, unplugged").wait_for()  # the bars say it, too
 
 
@@ -220,10 +229,6 @@ def test_a_reloaded_page_has_the_same_state(page, place):
     assert root(page).get_by_label("Sentence", exact=True).input_value() == EDITED
     assert tables(page) == shown
     root(page).get_by_title("the adapter F of the model F").click()  # and it is alive
-    page.wait_for_function(
-        "before => ![...document.querySelectorAll('.kadapter-tables table')].some(t => t.innerText.includes(before))",
-        arg="\t".join(shown["F"][0]),
-    )
     assert_shows(page, place, "F", EDITED)
 
 
@@ -284,6 +289,10 @@ def test_runs_and_datasets_are_browsed(page, server, place):
     runs.get_by_label("show", exact=True).select_option("Parameters that differ")
     runs.get_by_role("cell", name="model", exact=True).wait_for()
     assert runs.locator("td").all_inner_texts() == ["model", "F", "backbone"]
+    runs.get_by_label("show", exact=True).select_option("Confusions")
+    runs.get_by_text("finetune/typing-frozen-F against finetune/typing-frozen-backbone").first.wait_for()
+    runs.get_by_label("show", exact=True).select_option("Beside the paper")
+    runs.get_by_text("No task of this preset").first.wait_for()
     runs.get_by_label("show", exact=True).select_option("Learning curves")
     runs.locator(".js-plotly-plot").wait_for()
     data = root(page, "How often each label occurs")
