@@ -57,14 +57,21 @@ FEWER = [
 
 
 def recipe() -> dict[str, Any]:
-    """All that the models follow from: the presets' values, and the fingerprints of the backbones."""
-    world, facts = preset.load("notebook", NARROWER), preset.load("probe", FEWER)
+    """All that the models follow from: the presets' values that are set, and the fingerprints of the backbones."""
     keys = ("data", "datasets", "knowledge", "tasks", "seeds", "fusion", "backbone")
-    return {key: world[key] for key in keys} | {
-        "fingerprint": Backbone(world["backbone"]).fingerprint,
-        FACTS: {key: facts[key] for key in ("data", "backbone", "fusion")}
-        | {"F": facts["knowledge"]["F"], "fingerprint": Backbone(facts["backbone"]).fingerprint},
+    recipes = {"world": preset.load("notebook", NARROWER), FACTS: preset.load("probe", FEWER)}
+    recipes[FACTS]["knowledge"] = {"F": recipes[FACTS]["knowledge"]["F"]}
+    return {
+        name: {key: _set(p[key]) for key in keys} | {"fingerprint": Backbone(p["backbone"]).fingerprint}
+        for name, p in recipes.items()
     }
+
+
+def _set(value: Any) -> Any:
+    """A preset's values without those that say nothing: a new kind of value, left out, changes no model."""
+    if isinstance(value, Mapping):
+        return {key: _set(each) for key, each in value.items() if each not in (None, False, "", [], {})}
+    return value
 
 
 def questions() -> Dataset:
