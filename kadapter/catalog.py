@@ -48,6 +48,7 @@ TASKS = {
     "cloze": "kadapter.tasks.cloze:ClozeTask",
     "mention": "kadapter.tasks.mention:MentionTask",
     "text": "kadapter.tasks.text:TextTask",
+    "fewshot": "kadapter.tasks.fewshot:FewShotTask",
 }
 NO_OPTIONS = ("labels", "max_length")  # of a task's constructor: what the data and the training settings say
 GIVEN = ("splits",)  # of a maker: what the dataset says

@@ -49,6 +49,14 @@ LINKS = List({"start": _INT, "end": _INT, "entity": _STRING})
 # A sentence, the mentions in it that are to be predicted, and its linked mentions (general map-tuning).
 MENTION = Features(id=_STRING, text=_STRING, masked=List({"start": _INT, "end": _INT}), links=LINKS)
 
+# A query and the labelled examples that it is compared with: `ways` classes of `shots` supports each, class by class;
+# `label` is the number of the query's class. The queries of an episode stand one after the other (few-shot
+# classification: FewRel, Han et al., 2018).
+_MARKED = {"text": _STRING, "subj_start": _INT, "subj_end": _INT, "obj_start": _INT, "obj_end": _INT}
+EPISODE = Features(
+    id=_STRING, episode=_INT, **_MARKED, links=LINKS, label=_INT, ways=_INT, supports=List({**_MARKED, "links": LINKS}),
+)  # fmt: skip
+
 # An edge of a knowledge graph.
 TRIPLE = Features(id=_STRING, head=_STRING, relation=_STRING, tail=_STRING)
 

@@ -99,6 +99,11 @@ class Backbone(nn.Module):
             name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
             for name, module in model.named_modules()
         )
+        # Of the texts of a pair, where the model was trained to tell them apart (BERT; RoBERTa has one segment).
+        self._takes_segments = (
+            "token_type_ids" in inspect.signature(model.forward).parameters
+            and getattr(model.config, "type_vocab_size", 0) > 1
+        )
         self.requires_grad_(False).eval()
 
     @staticmethod
@@ -223,8 +228,12 @@ class Backbone(nn.Module):
         attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"] | None = None,
         inputs_embeds: Float[Tensor, "batch tokens embedding"] | None = None,
         state_indices: Sequence[int] | None = None,
+        segments: Int[Tensor, "batch tokens"] | None = None,
     ) -> Float[Tensor, "states batch tokens hidden"]:
         """Hidden states at `state_indices` (default: the last layer only).
+
+        `segments` are 0 and 1, the first and the second text of a pair; a backbone that does not tell them apart takes
+        no notice.
 
         Exactly one of `input_ids` and `inputs_embeds` is given. Padding may stand left or right of the tokens (of
         `inputs_embeds` right only, where RoBERTa and its kin count positions themselves); states at padding mean
@@ -239,6 +248,8 @@ class Backbone(nn.Module):
             inputs = {"input_ids": input_ids} if inputs_embeds is None else {"inputs_embeds": inputs_embeds}
             if self._takes_positions and attention_mask is not None:
                 inputs["position_ids"] = _positions(attention_mask)
+            if self._takes_segments and segments is not None:
+                inputs["token_type_ids"] = segments
             states = self.model(**inputs, attention_mask=attention_mask, output_hidden_states=True).hidden_states
             return torch.stack([states[i] for i in indices])
 

@@ -283,13 +283,14 @@ class KnowledgeModel(nn.Module):
         inputs_embeds: Float[Tensor, "batch tokens embedding"] | None = None,
         link_rows: Int[Tensor, "batch tokens"] | None = None,
         state_indices: list[int] | None = None,
+        segments: Int[Tensor, "batch tokens"] | None = None,
     ) -> Float[Tensor, "states batch tokens hidden"]:
         """The backbone's states at `state_indices` (default: this model's), with mapped vectors where `link_rows` says
         so. Raises KAdapterError for places of vectors in a batch when no mapping is plugged."""
         if link_rows is not None and input_ids is not None and inputs_embeds is None:
             inputs_embeds = injected(self.backbone, self.mapping, input_ids, link_rows)
         indices = self.state_indices if state_indices is None else state_indices
-        return self.backbone.hidden_states(input_ids, attention_mask, inputs_embeds, state_indices=indices)
+        return self.backbone.hidden_states(input_ids, attention_mask, inputs_embeds, indices, segments)
 
     def represent(
         self,
@@ -318,6 +319,7 @@ class KnowledgeModel(nn.Module):
         states: Float[Tensor, "states batch tokens hidden"] | None = None,
         features: Float[Tensor, "inputs batch tokens hidden"] | None = None,
         link_rows: Int[Tensor, "batch tokens"] | None = None,
+        segments: Int[Tensor, "batch tokens"] | None = None,
         **targets: Tensor,
     ) -> KnowledgeOutput:
         """Represent a batch and, with a head, answer the task.
@@ -326,6 +328,7 @@ class KnowledgeModel(nn.Module):
             states: the backbone's hidden states at `state_indices`, when they were computed before.
             features: `represent`'s result, when it was computed before.
             link_rows: at each token the row of the entity whose mapped vector stands there, -1 for none.
+            segments: at each token 0 or 1, the first or the second text of a pair (see `Backbone.hidden_states`).
             targets: the task's other columns (`spans`, `labels`, `words`, `heads`, ...).
         """
         if attention_mask is None:
@@ -335,7 +338,7 @@ class KnowledgeModel(nn.Module):
             attention_mask = torch.ones_like(given, dtype=torch.long)
         if features is None:
             if states is None:
-                states = self.read(input_ids, attention_mask, inputs_embeds, link_rows)
+                states = self.read(input_ids, attention_mask, inputs_embeds, link_rows, segments=segments)
             # Stored states may be bfloat16; the skip connections add them up in the model's own precision.
             states = states.to(self.backbone.dtype)
             trains = any(p.requires_grad for p in self.adapters.parameters()) or states.requires_grad

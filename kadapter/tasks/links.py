@@ -68,10 +68,16 @@ def encode_linked(
 
 
 def place(
-    schema: str, examples: dict[str, list], rows_of: Callable[[Sequence[str]], Sequence[int] | np.ndarray]
+    schema: str,
+    examples: dict[str, list],
+    rows_of: Callable[[Sequence[str]], Sequence[int] | np.ndarray],
+    owners: Sequence[int] | None = None,
 ) -> tuple[dict[str, list], list[list[int]]]:
     """Examples with a place and `/` written before each mention that is given a row, and those rows: the k-th place of
-    an example stands for the k-th of its rows. In plain text of a cloze task nothing is written."""
+    an example stands for the k-th of its rows. In plain text of a cloze task nothing is written. Texts of one of
+    `owners` are parts of one example, and their places are numbered through."""
+    if schema == "episode" and "links" in examples:
+        return _place_in_episodes(examples, rows_of)
     if schema not in TEXTS:
         raise KAdapterError(f"schema {schema!r} has no text in which entities are linked: expected {', '.join(TEXTS)}")
     if "links" not in examples:
@@ -86,12 +92,15 @@ def place(
         for text, links in zip(examples[column], examples["links"], strict=True)
     ]
     found = iter(rows_of([link["entity"] for links in linked for link in links]))
+    used: dict[int, int] = {}
     for number, links in enumerate(linked):
-        text = examples[column][number]
+        text, owner = examples[column][number], number if owners is None else owners[number]
         rows = [next(found) for _ in links]
         starts = [link["start"] for link, row in zip(links, rows, strict=True) if row != NOTHING]
         kept.append([int(row) for row in rows if row != NOTHING])
-        written = [f"{chr(FIRST_PLACE + k)} {SEPARATOR} " for k in range(len(starts))]
+        first = used.get(owner, 0)
+        used[owner] = first + len(starts)
+        written = [f"{chr(FIRST_PLACE + first + k)} {SEPARATOR} " for k in range(len(starts))]
         if column == "words":
             placed[column][number] = _into_words(text, starts, written)
             continue
@@ -105,6 +114,29 @@ def place(
                 for m in examples["masked"][number]
             ]
     return placed, kept
+
+
+def _place_in_episodes(
+    examples: dict[str, list], rows_of: Callable[[Sequence[str]], Sequence[int] | np.ndarray]
+) -> tuple[dict[str, list], list[list[int]]]:
+    """As `place`, in the text of each query and each of its supports; the places of one example are numbered
+    through."""
+    column, offsets = TEXTS["relation"]
+    names = (column, *offsets)
+    texts = [
+        [{name: examples[name][i] for name in (*names, "links")}, *examples["supports"][i]]
+        for i in range(len(examples[column]))
+    ]
+    flat = {name: [text[name] for example in texts for text in example] for name in (*names, "links")}
+    before = np.cumsum([0, *map(len, texts)])
+    placed, rows = place("relation", flat, rows_of, [i for i, example in enumerate(texts) for _ in example])
+    found: dict[str, list] = examples | {name: [placed[name][i] for i in before[:-1]] for name in names}
+    found["supports"] = [
+        [{name: placed[name][k] for name in names} for k in range(start + 1, stop)]
+        for start, stop in zip(before[:-1], before[1:], strict=True)
+    ]
+    joined = [sum(rows[start:stop], []) for start, stop in zip(before[:-1], before[1:], strict=True)]
+    return found, joined
 
 
 def moved(position: int, starts: Sequence[int], length: int, inside: bool = False) -> int:

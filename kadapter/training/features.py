@@ -159,6 +159,10 @@ def open_store(
     if kind == "features":
         digest.update("|".join(f"{n}:{fingerprint(a)}:{a.config}" for n, a in model.adapters.items()).encode())
     digest.update(tokens.values.tobytes() + tokens.offsets.tobytes())
+    if "segments" in encoded.columns:
+        segments = encoded.columns["segments"]
+        assert isinstance(segments, Ragged)
+        digest.update(b"segments" + segments.values.tobytes())
     if encoded.linked and model.mapping is not None:  # mapped vectors are part of the input
         links = encoded.columns["link_rows"]
         assert isinstance(links, Ragged)
@@ -285,7 +289,11 @@ def _build(
     _reserve(folder / DATA, needed)
     data = torch.from_file(str(folder / DATA), shared=True, size=int(np.prod(shape)), dtype=dtype).view(shape)
     device = next(model.backbone.parameters()).device
-    read = ("input_ids", "link_rows") if encoded.linked else ("input_ids",)
+    read = [
+        "input_ids",
+        *(["link_rows"] if encoded.linked else []),
+        *(["segments"] if "segments" in encoded.columns else []),
+    ]
     columns = {name: encoded.columns[name] for name in read}
     plain = Encoded(columns, encoded.pads, key=encoded.key)  # sequences, whatever example they are of
     threads.use()
@@ -305,7 +313,12 @@ def _build(
         for chosen in token_batches(plain.lengths, batch_tokens):
             batch = {k: v.to(device) for k, v in plain.__getitems__(chosen).items()}
             if stored is None:
-                states = model.read(batch["input_ids"], batch["attention_mask"], link_rows=batch.get("link_rows"))
+                states = model.read(
+                    batch["input_ids"],
+                    batch["attention_mask"],
+                    link_rows=batch.get("link_rows"),
+                    segments=batch.get("segments"),
+                )
             else:
                 states = stored(chosen)["states"].to(device, model.backbone.dtype)
             if kind == "features":

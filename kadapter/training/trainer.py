@@ -98,6 +98,7 @@ class ModelGroup(nn.Module):
                     batch["attention_mask"],
                     link_rows=batch.get("link_rows"),
                     state_indices=indices,
+                    segments=batch.get("segments"),
                 )
         total = None
         for name, model in models.items():

@@ -1,0 +1,172 @@
+"""Few-shot relation classification: which of N classes, known by K examples each, does a query belong to (FewRel, Han
+et al., 2018). A pair matcher, as in Zhang et al., 2023: query and support are read together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from kadapter.scoring.metric import Metric, Values, divide
+from kadapter.tasks.base import Batch, Task, encode_marked, pair_template
+from kadapter.tasks.choice import READING
+from kadapter.values import MaxLength, OneOf, checked, value
+
+HEAD, TAIL = "#", "$"  # around the subject and the object, as in the official code
+
+
+class FewShotTask(Task):
+    """A score for each pair of the query and a support, `[CLS] query [SEP] support [SEP]`; a class has the mean of its
+    supports, and the highest is chosen.
+
+    Query and support each have half of the length, cropped around their mentions where they are longer. A model is
+    trained on episodes of one size and may be asked those of another (`kadapter.data.episodes`).
+
+    Args:
+        pooling: `first` reads the first token; `mean` averages the pair, for backbones whose first token has seen
+            nothing (decoders).
+    """
+
+    name, schema = "fewshot", "episode"
+    pads = {"segments": 0}
+
+    @checked("task option", leave_out=("labels",))
+    def __init__(
+        self,
+        labels: Sequence[str] = (),
+        max_length: MaxLength = 512,
+        pooling: Annotated[
+            str,
+            OneOf("pooling", READING),
+            value("what stands for a pair: `first`, the vector at its first token, or `mean`, over all"),
+        ] = "first",
+    ) -> None:
+        super().__init__(labels, max_length)
+        self.pooling = pooling
+
+    def options(self) -> dict:
+        return super().options() | {"pooling": self.pooling}
+
+    def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
+        """A row of `input_ids`, `segments` and `way` (the class of its support) per pair; a row of `labels` and
+        `episode` per query."""
+        queries = [{name: examples[name][i] for name in _MARKED} for i in range(len(examples["text"]))]
+        pieces = self._pieces(tokenizer, [*queries, *(s for supports in examples["supports"] for s in supports)])
+        before, between, after = pair_template(tokenizer)
+        asked, known = pieces[: len(queries)], iter(pieces[len(queries) :])
+        rows: list[list[int]] = []
+        segments: list[list[int]] = []
+        ways: list[int] = []
+        for query, supports, count in zip(asked, examples["supports"], examples["ways"], strict=True):
+            first = before + query + between
+            for number in range(len(supports)):
+                second = next(known) + after
+                rows.append(first + second)
+                segments.append([0] * len(first) + [1] * len(second))
+                ways.append(number * count // len(supports))
+        counts = [len(supports) for supports in examples["supports"]]
+        return {
+            "input_ids": rows, "segments": segments, "way": ways, "sequences": counts,
+            "labels": examples["label"], "episode": examples["episode"],
+        }  # fmt: skip
+
+    def _pieces(self, tokenizer: PreTrainedTokenizerBase, examples: Sequence[dict]) -> list[list[int]]:
+        """Each text between its markers, without special tokens; equal texts are cut once."""
+        index: dict[tuple, int] = {}
+        places = [index.setdefault(tuple(example[name] for name in _MARKED), len(index)) for example in examples]
+        marks = [[(s, e, HEAD, HEAD), (o, t, TAIL, TAIL)] for _, s, e, o, t in index]
+        special = np.asarray(tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"])
+        lead, trail = int(special.argmin()), int(special[::-1].argmin())
+        room = (self.max_length - sum(map(len, pair_template(tokenizer)))) // 2
+        ids, _ = encode_marked(tokenizer, [text for text, *_ in index], marks, room + lead + trail)
+        return [ids[place][lead : len(ids[place]) - trail] for place in places]
+
+    def head(self, width: int, hidden: int) -> nn.Module:
+        return PairHead(width, hidden, self.pooling)
+
+    def loss(self, logits: Float[Tensor, "batch ways"], batch: Batch) -> Float[Tensor, ""]:
+        """Cross-entropy over the classes of each query's episode."""
+        return F.cross_entropy(logits.float(), batch["labels"])
+
+    def outputs(self, logits: Float[Tensor, "batch ways"], batch: Batch) -> list[np.ndarray]:
+        return [row[np.isfinite(row)] for row in logits.float().cpu().numpy()]
+
+    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
+        return np.array([np.argmax(scores) for scores in outputs], dtype=np.int64)
+
+    def references(self, encoded) -> np.ndarray:
+        """(queries, 2): the right class of each, and its episode."""
+        return np.stack([encoded.columns["labels"], encoded.columns["episode"]], axis=1)
+
+    def constant(self, train, test) -> np.ndarray:
+        return np.zeros(len(test), dtype=np.int64)
+
+    @property
+    def metric(self) -> Metric:
+        return EpisodicAccuracy()
+
+
+_MARKED = ("text", "subj_start", "subj_end", "obj_start", "obj_end")
+
+
+@dataclass(frozen=True)
+class EpisodicAccuracy(Metric):
+    """Share of queries answered right.
+
+    The queries of an episode share its supports, so that they are no independent examples: counts are those of whole
+    episodes, and intervals (`kadapter.scoring.statistics`) resample episodes.
+
+    `predictions` (n,), `references` (n, 2): class and episode.
+    """
+
+    name = "episodic_accuracy"
+    primary = "accuracy"
+    title = "accuracy"
+
+    def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "episodes k"]:
+        references = np.asarray(references).reshape(-1, 2)
+        predictions, labels = self.arrays(predictions, references[:, 0], 1)
+        _, place = np.unique(references[:, 1], return_inverse=True)
+        right = np.bincount(place, weights=predictions == labels)
+        return np.stack([right, np.bincount(place)], axis=1).astype(float)
+
+    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
+        return {"accuracy": divide(totals[..., 0], totals[..., 1])}
+
+
+class PairHead(nn.Module):
+    """BERT's pooler (dense, tanh; here from fresh weights), dropout and a linear layer to one score per pair; a class
+    has the mean over its supports."""
+
+    def __init__(self, width: int, hidden: int, pooling: str, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.dense = nn.Linear(width, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(hidden, 1)
+
+    def forward(self, fused: Float[Tensor, "pairs tokens width"], batch: Batch) -> Float[Tensor, "batch ways"]:
+        if self.pooling == "first":
+            read = fused[:, 0]
+        else:
+            mask = batch["attention_mask"].to(fused.dtype)
+            read = torch.einsum("st,stw->sw", mask / mask.sum(-1, keepdim=True), fused)
+        scores = self.out(self.dropout(torch.tanh(self.dense(read)))).squeeze(-1)
+        return mean_of_ways(scores, batch["group"], batch["way"])
+
+
+def mean_of_ways(
+    scores: Float[Tensor, " pairs"], group: Int[Tensor, " pairs"], way: Int[Tensor, " pairs"]
+) -> Float[Tensor, "batch ways"]:
+    """The mean score of each query's classes; -inf where another query of the batch has more classes."""
+    ways = int(way.max()) + 1
+    place = group * ways + way
+    cells = (int(group.max()) + 1) * ways
+    total = scores.new_zeros(cells).index_add(0, place, scores)
+    count = torch.bincount(place, minlength=cells).to(scores.dtype)
+    return torch.where(count > 0, total / count.clamp(min=1), float("-inf")).view(-1, ways)
