@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import kadapter
-from kadapter.cli import ask, bench, compare, data, demo, presets, probe
+from kadapter.cli import ask, bench, compare, data, demo, infuse, presets, probe
 from kadapter.errors import KAdapterError, unknown
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ app.add_typer(bench.bench, name="bench")
 app.add_typer(bench.features, name="features")
 app.command("probe")(probe.probe)
 app.command("ask")(ask.ask)
+app.command("infuse")(infuse.infuse)
 app.command("demo")(demo.demo)
 app.command("compare")(compare.compare)
 FORMATS = ("table", "csv", "md", "latex")

@@ -26,35 +26,48 @@ def read(path: Path | str) -> Dataset:
     path = Path(path)
     rows = Rows(path, SCHEMA)
     for block in blocks(path):
-        id = str(rows.count)
-        words: list[str] = []
-        heads: list[int] = []
-        deprels: list[str] = []
-        upos: list[str] = []
-        for number, line in block:
-            if line[0] == "#":
-                key, _, value = line[1:].partition("=")
-                if key.strip() == "sent_id":
-                    id = value.strip()
-                continue
-            columns = line.split("\t")
-            if len(columns) != 10:
-                raise FormatError(path, f"line {number}", "columns", len(columns), "10 columns between tabs")
-            if columns[0] != str(len(words) + 1):
-                if _skipped(columns[0]):
-                    continue
-                raise FormatError(path, f"line {number}", "ID", columns[0], f"{len(words) + 1}, the next word")
-            if not columns[1]:
-                raise FormatError(path, f"line {number}", "FORM", columns[1], "a word")
-            if not (columns[6].isascii() and columns[6].isdecimal()):
-                raise FormatError(path, f"line {number}", "HEAD", columns[6], "the number of a word, or 0 for the root")
-            words.append(columns[1])
-            heads.append(int(columns[6][:10]))  # ten digits are more than any sentence has, and never slow to convert
-            deprels.append(columns[7])
-            upos.append(columns[3])
-        _check_tree(path, block, heads)
-        rows.add(id, words, heads, deprels, upos)
+        rows.add(*sentence(path, block, str(rows.count)))
     return rows.dataset()
+
+
+def sentence(
+    path: Path, block: list[tuple[int, str]], id: str
+) -> tuple[str, list[str], list[int], list[str], list[str]]:
+    """The row of one sentence.
+
+    Args:
+        block: its numbered lines.
+        id: used where it has no `sent_id`.
+
+    Raises FormatError for the first broken line.
+    """
+    words: list[str] = []
+    heads: list[int] = []
+    deprels: list[str] = []
+    upos: list[str] = []
+    for number, line in block:
+        if line[0] == "#":
+            key, _, value = line[1:].partition("=")
+            if key.strip() == "sent_id":
+                id = value.strip()
+            continue
+        columns = line.split("\t")
+        if len(columns) != 10:
+            raise FormatError(path, f"line {number}", "columns", len(columns), "10 columns between tabs")
+        if columns[0] != str(len(words) + 1):
+            if _skipped(columns[0]):
+                continue
+            raise FormatError(path, f"line {number}", "ID", columns[0], f"{len(words) + 1}, the next word")
+        if not columns[1]:
+            raise FormatError(path, f"line {number}", "FORM", columns[1], "a word")
+        if not (columns[6].isascii() and columns[6].isdecimal()):
+            raise FormatError(path, f"line {number}", "HEAD", columns[6], "the number of a word, or 0 for the root")
+        words.append(columns[1])
+        heads.append(int(columns[6][:10]))  # ten digits are more than any sentence has, and never slow to convert
+        deprels.append(columns[7])
+        upos.append(columns[3])
+    _check_tree(path, block, heads)
+    return id, words, heads, deprels, upos
 
 
 def _skipped(id: str) -> bool:

@@ -110,7 +110,7 @@ def read_on(
             break
         ids = [[*prompt.ids, *tokens][-_longest(model) :] for tokens in going]
         encoded = _encoded(ids, [[len(one) - 1] for one in ids], None, tokenizer)
-        best = {}
+        best: dict[int, int] = {}
         for chosen, _, result in answered(model, encoded, 1024):
             best |= dict(zip(chosen, result.logits.argmax(-1).tolist(), strict=True))
         for place, tokens in enumerate(going):
