@@ -55,7 +55,8 @@ def linked(
     have it. Several ids that have vectors are ambiguous and give no link.
 
     Args:
-        dataset: with the columns of the RELATION or the TYPING schema.
+        dataset: with the columns of the RELATION or the TYPING schema, or with a column `links` of any other, whose
+            links are kept as far as the embeddings have them (kind `link`).
         embeddings: links to entities that they lack are left out; None keeps all.
         surfaces: name -> ids (`kadapter.graphs.surfaces`), asked for mentions without id.
         others: of the TYPING schema, link the entities found elsewhere in the sentence, too, not the mention alone.
@@ -68,10 +69,12 @@ def linked(
         found = [list(_relation(row)) for row in dataset.select_columns(_RELATION)]
     elif names.issuperset(_TYPING):
         found = [list(_typing(row, others)) for row in dataset.select_columns(_TYPING)]
+    elif "links" in names:
+        found = [[Mention("link", m["start"], m["end"], (m["entity"],)) for m in links] for links in dataset["links"]]
     else:
         raise KAdapterError(
             f"cannot link a dataset with the columns {', '.join(dataset.column_names)}; expected those of the schema "
-            "relation or typing"
+            "relation or typing, or links"
         )
     if rows:
         found = _ids_of_rows(found, embeddings)
@@ -81,7 +84,7 @@ def linked(
             [m if m.ids else m._replace(ids=tuple(surfaces.get(text[m.start : m.end], ()))) for m in mentions]
             for text, mentions in zip(texts, found, strict=True)
         ]
-    links, counts = _decided(found, _known(found, embeddings))
+    links, counts = decided(found, embeddings)
     without = dataset.remove_columns("links") if "links" in names else dataset
     return Linked(without.add_column("links", links, feature=LINKS), counts)
 
@@ -123,7 +126,9 @@ def _known(found: list[list[Mention]], embeddings: EntityEmbeddings | None) -> s
     return {id for id, row in zip(ids, embeddings.rows(ids).tolist(), strict=True) if row >= 0}
 
 
-def _decided(found: list[list[Mention]], known: set[str]) -> tuple[list[list[dict]], pd.DataFrame]:
+def decided(found: list[list[Mention]], embeddings: EntityEmbeddings | None) -> tuple[list[list[dict]], pd.DataFrame]:
+    """The links of each text's mentions, in their order, and the table of what became of them."""
+    known = _known(found, embeddings)
     links: list[list[dict]] = []
     counted: dict[str, dict[str, int]] = {}
     for mentions in found:

@@ -94,8 +94,19 @@ def test_ids_may_be_rows():
 
 
 def test_other_columns_are_refused():
-    with pytest.raises(KAdapterError, match="cannot link a dataset with the columns text; expected those"):
+    with pytest.raises(
+        KAdapterError,
+        match="cannot link a dataset with the columns text; expected those of the schema relation or typing, or links",
+    ):
         linked(Dataset.from_dict({"text": ["a"]}), KNOWN)
+
+
+def test_links_that_are_there_already_are_kept_as_far_as_they_are_known():
+    links = [{"start": 0, "end": 1, "entity": "Q2"}, {"start": 2, "end": 3, "entity": "Q9"}]
+    dataset = Dataset.from_dict({"text": ["a b"], "links": [links]})
+    found = linked(dataset, KNOWN)
+    assert found.dataset["links"][:] == [links[:1]] and found.dataset.column_names == ["text", "links"]
+    assert found.counts.loc["link"].tolist() == [2, 1, 0, 1, 0]
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff\t\r\n"), min_size=1, max_size=6)
