@@ -133,6 +133,11 @@ RETRIEVAL = "retrieval"
 ROWS = ("backbone", "multitask", "none", *TUNED, RETRIEVAL)
 
 
+# Rows of continual infusion, in this order everywhere: how kinds of knowledge are learned one after another
+# (kadapter.experiment.learners).
+CONTINUAL = ("kadapter", "full", "lora", "ewc", "shared", "multitask")
+
+
 def format_module(name: str) -> ModuleType:
     """The module with `SCHEMA`, `read` and `write` of a format. Raises KAdapterError for an unknown name."""
     if name not in FORMATS:

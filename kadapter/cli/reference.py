@@ -41,6 +41,8 @@ def page() -> str:
         ("`knowledge.NAME`", preset_values.Knowledge),
         ("`tasks.NAME`", preset_values.Task),
         ("`multitask`", preset_values.Multitask),
+        ("`continual`", preset_values.Continual),
+        ("`continual.elastic`", preset_values.Elastic),
         ("`brief`", preset_values.Brief),
     ):
         sections += [f"### {title}", _table("key", values.fields(source))]

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import kadapter
+from kadapter import values
 from kadapter.catalog import LABELLED, RETRIEVAL, adapters_of
 from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment import preset, preset_check
+from kadapter.experiment.preset_values import Continual, Elastic
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
         stages.append(_probe(p, data.id))
     if p["probe"].get("lama"):
         stages += _lama(p, data.id)
+    if p["continual"]:
+        stages += _continual(p, data.id)
     # The report reads whatever stands in the folder of this preset's runs: its parent, "..", is the root.
     ends = [stage.id for stage in stages]
     return [*stages, Stage("07_report.ipynb", "report", "all", {"preset": p["name"]}, {"root": ".."}, ends)]
@@ -134,6 +138,37 @@ def _lama(p: Mapping[str, Any], data: str) -> list[Stage]:
         needs = (data, *(run for runs in models.values() for run in runs))
         stages.append(Stage("05_probe_lama.ipynb", "probe", probe, parameters, inputs, needs))
     return stages
+
+
+def _continual(p: Mapping[str, Any], data: str) -> list[Stage]:
+    """One stage for each row and seed, all orders in it: the row kadapter trains every adapter once for all of them."""
+    entry = values.defaults(Continual) | p["continual"]
+    kinds = {name: p["knowledge"][name] for name in entry["orders"][0]}
+    keys = ("knowledge", "dataset", "task_options", "examples", "adapter", "training")
+    task = p["tasks"][entry["task"]]
+    parameters = {
+        "orders": entry["orders"],
+        "kinds": {name: {key: kind[key] for key in keys} for name, kind in kinds.items()},
+        "task": {key: task[key] for key in ("task", "dataset", "task_options")}
+        | {"training": preset.training_for(task, "frozen")},
+        "task_name": entry["task"],
+        "training": entry["training"],
+        "elastic": values.defaults(Elastic) | entry["elastic"],
+        "backbone": p["backbone"],
+        "fusion": p["fusion"],
+    }
+    return [
+        Stage(
+            "08_continual.ipynb",
+            "continual",
+            f"{row}-{seed}",
+            {"name": f"{row}-{seed}", "rows": [row], "seeds": [seed]} | parameters,
+            {"data": data},
+            (data,),
+        )
+        for seed in entry["seeds"]
+        for row in entry["rows"]
+    ]
 
 
 def _multitask(p: Mapping[str, Any], data: str) -> Stage:

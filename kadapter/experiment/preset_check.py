@@ -49,6 +49,8 @@ def check(preset: Mapping[str, Any]) -> None:
         _check_retrieval(preset)
     if preset["probe"]:
         _check_probe(preset, preset["probe"])
+    if preset["continual"]:
+        _check_continual(preset, preset["continual"])
     for name in preset["brief"].get("tasks", []):
         _named("task", name, preset["tasks"])
     for model in preset["brief"].get("models", []):
@@ -111,6 +113,26 @@ def _check_probe(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
         raise KAdapterError("probe: there is no knowledge: expected an adapter whose text says what is asked")
     if "multitask" in preset["models"] and entry.get("datasets"):
         raise KAdapterError("probe: a row multitask has no language head that speaks: take it out of models")
+
+
+def _check_continual(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+    for key in ("orders", "task"):
+        if not entry.get(key):
+            raise KAdapterError(f"continual: the key {key!r} is missing")
+    _named("task", entry["task"], preset["tasks"])
+    for key in ("rows", "seeds"):
+        _once(f"continual.{key}", entry.get(key, []))
+    kinds = sorted(entry["orders"][0])
+    for number, order in enumerate(entry["orders"]):
+        for name in order:
+            _named("knowledge entry", name, preset["knowledge"])
+            _uses(preset, preset["knowledge"][name]["dataset"], f"continual.orders: {name}", ("train", "test"))
+            if "-" in name:
+                raise KAdapterError(f"continual.orders: {name!r} has a -, which joins the names of an order")
+        if sorted(order) != kinds or len(set(order)) < len(order):
+            raise KAdapterError(f"continual.orders.{number}: found {order}; expected each of {', '.join(kinds)} once")
+    if entry["task"] in kinds:
+        raise KAdapterError(f"continual.task: {entry['task']!r} is the name of a kind of knowledge, too: rename one")
 
 
 def _check_multitask(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> None:

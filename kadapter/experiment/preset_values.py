@@ -176,6 +176,34 @@ class Multitask(Values):
     training: Annotated[Training, value("settings, as listed below")] = left_out(None)
 
 
+class Elastic(Values):
+    """`continual.elastic`: the row `ewc` (`kadapter.training.ewc`)."""
+
+    strength: Annotated[float, value("lambda: how tightly weights are held where earlier kinds need them", 0)] = 1e4
+    samples: Annotated[int, value("training examples of a kind that its Fisher information is measured on", 1)] = 64
+
+
+class Continual(Values):
+    """`continual`: kinds of knowledge one after another, all of them scored again after each."""
+
+    orders: Annotated[
+        list[Annotated[list[str], Field(min_length=1)]],
+        value("orders of learning: each has the same entries of knowledge, with test in their datasets", least=1),
+    ] = left_out(None)
+    task: Annotated[str, value("an entry of tasks: tested after each stage, only fusion and head trained")] = left_out(
+        None
+    )
+    rows: Annotated[list[Annotated[str, OneOf("row", catalog.CONTINUAL)]], value("how they are learned", least=1)] = (
+        list(catalog.CONTINUAL)
+    )
+    seeds: Seeds = [0]
+    training: Annotated[
+        dict[Annotated[str, OneOf("row", catalog.CONTINUAL)], Training],
+        value("row: settings over those of the kinds"),
+    ] = {}
+    elastic: Annotated[Elastic, value("the row ewc")] = left_out({})
+
+
 class Brief(Values):
     """`brief`: the part that is run when nobody asks for more; `--set tasks=all` runs everything."""
 
@@ -209,6 +237,7 @@ class Preset(Values):
     multitask: Annotated[Multitask, value("the row multitask")] = left_out({})
     tasks: Annotated[dict[str, Task], value("name: a downstream task")] = {}
     probe: Annotated[Probe, value("what models are asked as they are")] = left_out({})
+    continual: Annotated[Continual, value("kinds of knowledge one after another")] = left_out({})
     models: Annotated[list[Model], value("rows of the tables", least=1)] = ["backbone"]
     seeds: Seeds = [0]
     brief: Annotated[Brief, value("what is run when nobody asks for more")] = left_out({})

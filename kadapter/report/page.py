@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from kadapter.report import breakdown, explain, facts, figures, markup, paper, shared
+from kadapter.report import breakdown, continual, explain, facts, figures, markup, paper, shared
 from kadapter.report.examples import Changed
 from kadapter.report.markup import Column, Marked, sure
 from kadapter.report.rendering import (
@@ -71,6 +71,7 @@ def page(
     found: Sequence[Result],
     graph: Mapping[Any, Any],
     notebooks: Mapping[str, str],
+    taught: continual.Measured | None = None,
 ) -> str:
     """The whole page of a preset.
 
@@ -82,11 +83,13 @@ def page(
         found: all finished runs of the preset.
         graph: what the pipeline left beside them; {} where there is none.
         notebooks: run -> the address of its executed notebook.
+        taught: the runs of continual infusion.
     """
     pretrained = [run for run in found if run.path.parent.name == "pretrain"]
     parts = [
         ("words", "What the words mean", explain.words(table["model"], table["regime"], found)),
         ("scores", "Scores", _scores(table, seed_scores)),
+        ("continual", "One kind after another", "" if taught is None else continual.section(taught)),
         ("differences", "Differences", _differences(comparisons)),
         ("cases", "Fixed and broken cases", breakdown.cases(changed)),
         ("slices", "Parts of the test sets", breakdown.slices(by_slice)),

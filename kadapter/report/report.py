@@ -15,7 +15,7 @@ import pandas as pd
 from kadapter import runs
 from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError
-from kadapter.report import facts, labels, published, rendering
+from kadapter.report import continual, facts, labels, published, rendering
 from kadapter.report.rendering import latex
 from kadapter.report.rendering import pretty as pretty
 from kadapter.report.scores import RunScores, run_scores
@@ -32,9 +32,12 @@ def rows(root: str | Path, preset: str) -> list[dict[str, Any]]:
     trained_parameters (None for a run of a former version, and in a probe).
 
     Mean, spread and interval (`statistics.interval`) of the headline value, whose key `metric` is, as fractions;
-    `seeds` is their number.
+    `seeds` is their number. After them what is kept of kinds of knowledge learned one after another
+    (`continual.rows`).
     """
-    return [dict(_row(run)) for run in run_scores(root, preset)]
+    found = continual.measured(root, preset)
+    taught = [] if found is None else continual.rows(found)
+    return [*(dict(_row(run)) for run in run_scores(root, preset)), *taught]
 
 
 def comparisons(root: str | Path, preset: str) -> pd.DataFrame:
@@ -160,6 +163,7 @@ def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
         published_rows=_published_rows(found),
         probed=facts.of_runs(everything),
         found=everything,
+        taught=continual.measured(root, preset),
         graph=runs.read_json(runs.resolve(root) / preset / runs.GRAPH) or {},
         notebooks=explain.notebooks(everything, preset, path),
     )

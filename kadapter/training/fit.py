@@ -107,6 +107,7 @@ def fit_together(
     progress: bool = True,
     cache: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    penalty: Callable[[Any], torch.Tensor] | None = None,
 ) -> dict[str, Fit]:
     """Train several models on the same examples at once, as `fit` trains one: seeds, or adapters of other sizes.
 
@@ -124,6 +125,8 @@ def fit_together(
         progress: show a bar.
         cache: root of the feature stores; None for the default.
         callbacks: told of every step and epoch, e.g. to draw curves while it trains.
+        penalty: what of a model is added to the loss of each of its batches (`kadapter.training.ewc`); the losses that
+            are told are without it.
 
     Raises KAdapterError for a model without a head, for several models that cannot share a backbone, and as soon as a
     model's loss, gradient or weight is no longer finite.
@@ -164,7 +167,7 @@ def fit_together(
         model.train_only(settings.regime)
         if isinstance(model, KnowledgeModel):
             model.fusion.adapter_dropout = settings.adapter_dropout
-    together = ModelGroup(models)
+    together = ModelGroup(models, penalty)
     order = train.batches(settings.batch_size, settings.seed, settings.batch_tokens)
     steps = len(order) // settings.gradient_accumulation * settings.epochs
     arguments = _arguments(settings, checkpoints, steps, bf16, device, scored=dev is not None, progress=progress)

@@ -3,7 +3,7 @@ backbone and read the same batches."""
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,14 @@ class ModelGroup(nn.Module):
 
     Args:
         members: name -> model. Several must share one backbone object, which must stay frozen, and one mapping.
+        penalty: what of a model is added to its loss; the losses that are told are without it.
 
     Raises KAdapterError for several models of different backbones or mappings.
     """
 
     accepts_loss_kwargs = False  # losses are means over a batch; Trainer divides them by the accumulated batches
 
-    def __init__(self, members: Mapping[str, Any]) -> None:
+    def __init__(self, members: Mapping[str, Any], penalty: Callable[[Any], Tensor] | None = None) -> None:
         super().__init__()
         if len(members) > 1 and len({id(m.backbone) for m in members.values()}) > 1:
             raise KAdapterError(
@@ -59,6 +60,7 @@ class ModelGroup(nn.Module):
         if len({id(getattr(m, "mapping", None)) for m in members.values()}) > 1:
             raise KAdapterError(f"models {', '.join(members)} read different mappings: fit them one by one")
         self.members: Any = nn.ModuleDict(members)  # KnowledgeModels, or what behaves as one
+        self.penalty = penalty
         self.losses = {name: torch.zeros(()) for name in members}  # summed since the last log
         self.batches = 0
         super().train()
@@ -107,6 +109,8 @@ class ModelGroup(nn.Module):
                 own = batch | {"states": batch["states"][[indices.index(i) for i in model.state_indices]]}
             loss = model(**own).loss
             self.losses[name] = self.losses[name] + loss.detach().to(self.losses[name].device)
+            if self.penalty is not None:
+                loss = loss + self.penalty(model)
             total = loss if total is None else total + loss
         self.batches += 1
         return KnowledgeOutput(loss=total)

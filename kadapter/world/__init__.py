@@ -26,6 +26,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
     """Write a world's corpora under the folder `out`; the number of examples of each file that holds some.
 
     - `trex/{train,dev}.json` and `trex/relations.json`: factual knowledge; `trex_raw/*.json`: the raw documents of it
+    - `trex_a/{train,dev,test}.json`, `trex_b/...`: that of each group alone, where there are `groups`
     - `conllu/{train,dev,test}.conllu`: linguistic knowledge
     - `entity_typing/{train,dev,test}.json`, and `figer/...` with two labels per mention: OpenEntity, FIGER
     - `tacred/{train,dev,test}.json`: the ambiguous relation task; `fewrel/...`: relations the factual corpus has not
@@ -53,6 +54,8 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
         ("searchqa", "txt", openqa, reading(world, "searchqa")),
         ("quasart", "txt", openqa, reading(world, "quasart")),
     )
+    of_groups = world.knowledge_of_groups() if world.groups > 1 else {}
+    corpora += tuple((f"trex_{group}", "json", trex_rc, splits) for group, splits in of_groups.items())
     out = Path(out)
     counts = {}
     for folder, suffix, format, splits in corpora:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from datasets import Dataset
 
+from kadapter.errors import KAdapterError
 from kadapter.formats.schemas import DEPENDENCY, RELATION, TYPING
 from kadapter.values import Seed, checked, value
 from kadapter.world.dated import DATED, DATED_LEXICON, LABELS, NO_RELATION, day, year
@@ -17,6 +18,7 @@ from kadapter.world.facts import (
     Entity,
     Fact,
     Relation,
+    grouped,
     make_entities,
     make_facts,
     property_numbers,
@@ -62,6 +64,7 @@ class World:
 
     `facts_per_entity`: facts of which each entity is the subject. `sentences_per_fact`: training sentences of the
     factual corpus per fact. `stated`: share of those that state the relation; the others only mention both entities.
+    `groups`: no fact is about entities of two of them, and each has a factual corpus of its own, too.
     Whatever a model knows of these entities it learned from the factual corpus: no name tells its type, and the
     treebank, the typing sentences and the ambiguous relation sentences have the same contexts for every type.
     """
@@ -80,12 +83,16 @@ class World:
         stated: Annotated[
             float, value("share of those that state the relation; the others only mention both entities", 0, 1)
         ] = 0.15,
+        groups: Annotated[int, value("groups of entities that have facts among themselves alone", 1, 26)] = 1,
     ) -> None:
+        if entities < groups * SMALLEST:
+            raise KAdapterError(f"entities: found {entities} for {groups} groups; expected {groups * SMALLEST} or more")
         self.seed, self.facts_per_entity = seed, facts_per_entity
         self.sentences_per_fact = sentences_per_fact
         self.stated = stated
         self.entities: list[Entity] = make_entities(seed, entities)
-        self.facts: list[Fact] = make_facts(seed, self.entities, facts_per_entity)
+        self.facts: list[Fact] = make_facts(seed, self.entities, facts_per_entity, groups=groups)
+        self.groups = groups
 
     @cached_property
     def of_split(self) -> dict[str, list[Entity]]:
@@ -135,6 +142,31 @@ class World:
         Each fact has `sentences_per_fact` sentences in `train`; a share `HELD_OUT` of them have another one in `dev`.
         """
         return {split: Dataset.from_list(rows, features=RELATION) for split, rows in self.knowledge_rows.items()}
+
+    def knowledge_of_groups(self) -> dict[str, dict[str, Dataset]]:
+        """The factual corpus of each group, `a`, `b`, ...: its part of `knowledge`, and as `test` another sentence
+        about each of its facts that `dev` has not, which only mentions both entities."""
+        rng, group = self.rng("groups"), grouped(self.entities, self.groups)
+        corpora = {}
+        for number in range(self.groups):
+            rows = {
+                split: [row for row in found if group[row["subj_id"]] == number]
+                for split, found in self.knowledge_rows.items()
+            }
+            held_out = {(row["subj_id"], row["obj_id"], row["label"]) for row in rows["dev"]}
+            texts = {row["text"] for found in rows.values() for row in found}
+            rows["test"] = []
+            for fact in self.facts:
+                key = (fact.subject.id, fact.object.id, fact.relation.property)
+                if group[fact.subject.id] == number and key not in held_out:
+                    row = self._about(fact, rng, 0.0)
+                    while row["text"] in texts:
+                        row = self._about(fact, rng, 0.0)
+                    rows["test"].append(row)
+            corpora[chr(ord("a") + number)] = {
+                split: Dataset.from_list(found, features=RELATION) for split, found in rows.items()
+            }
+        return corpora
 
     def treebank(self) -> dict[str, Dataset]:
         """The linguistic corpus: dependency trees of neutral sentences about the same entities."""

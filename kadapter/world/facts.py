@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -121,16 +122,30 @@ def of_splits(seed: int, ids: Sequence[str], names: Sequence[str], types: Sequen
     return [Entity(i, name, t, split[i]) for i, name, t in zip(ids, names, types, strict=True)]
 
 
-def make_facts(seed: int, entities: list[Entity], per_entity: int, known: Sequence[Relation] = RELATIONS) -> list[Fact]:
-    """Facts of the `known` relations in which every entity is the subject of `per_entity`, no fact twice.
+def grouped(entities: Sequence[Entity], groups: int) -> dict[str, int]:
+    """Entity id -> its group: those of a type are dealt out in turn, so that every group has every type."""
+    dealt: Counter[str] = Counter()
+    group = {}
+    for entity in entities:
+        group[entity.id] = dealt[entity.type] % groups
+        dealt[entity.type] += 1
+    return group
+
+
+def make_facts(
+    seed: int, entities: list[Entity], per_entity: int, known: Sequence[Relation] = RELATIONS, groups: int = 1
+) -> list[Fact]:
+    """Facts of the `known` relations in which every entity is the subject of `per_entity`, no fact twice, none between
+    two groups (`grouped`).
 
     An entity's facts go round the relations of its type from a random one on; where a relation comes again, it has
     another object (a company has several subsidiaries).
     """
     rng = random.Random(f"{seed}/facts")
-    of_type: dict[str, list[Entity]] = {}
+    group = grouped(entities, groups)
+    members: dict[tuple[str, int], list[Entity]] = {}
     for entity in entities:
-        of_type.setdefault(entity.type, []).append(entity)
+        members.setdefault((entity.type, group[entity.id]), []).append(entity)
     facts = []
     for subject in entities:
         relations = [r for r in known if r.subject == subject.type]
@@ -138,7 +153,7 @@ def make_facts(seed: int, entities: list[Entity], per_entity: int, known: Sequen
         taken = {subject.id}
         for number in range(per_entity):
             relation = relations[(first + number) % len(relations)]
-            others = [e for e in of_type[relation.object] if e.id not in taken]
+            others = [e for e in members[relation.object, group[subject.id]] if e.id not in taken]
             if others:
                 fact = Fact(subject, relation, rng.choice(others))
                 taken.add(fact.object.id)

@@ -26,8 +26,12 @@ LEAVES = {
     "05_probe.ipynb": "probe/all",
     "05_probe_lama.ipynb": "probe/lama-trex",
     "07_report.ipynb": "report/all",
+    "08_continual.ipynb": "continual/all",
 }
-OTHER = {"05_probe.ipynb": "notebook-probe"}  # notebooks whose runs are of another small preset than `notebook`
+OTHER = {
+    "05_probe.ipynb": "notebook-probe",
+    "08_continual.ipynb": "notebook-continual",
+}  # notebooks whose runs are of another small preset than `notebook`
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from kadapter.formats import conllu, entity_typing, tacred, trex_rc
 from kadapter.model.backbone import load_tokenizer
 from kadapter.world import World, build
 from kadapter.world.dated import DATED, DATED_LEXICON, LABELS, NO_RELATION
-from kadapter.world.facts import PROPERTIES, RELATIONS, TYPES
+from kadapter.world.facts import PROPERTIES, RELATIONS, TYPES, grouped
 from kadapter.world.grammar import expand, name_fragment, parse
 from kadapter.world.names import make_names
 from kadapter.world.statements import STATEMENTS
@@ -349,3 +349,39 @@ def test_files_hold_the_published_formats(tmp_path):
     described = json.loads((tmp_path / "world.json").read_text())
     assert described["entities"]["Q900001"]["name"] == world.entities[0].name
     assert [f.subject.id for f in world.facts] == [fact[0] for fact in described["facts"]]
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+def test_groups_have_facts_among_themselves_alone_and_a_corpus_each(tmp_path):
+    grouped_world = World(seed=2, entities=120, groups=2, facts_per_entity=2)
+    group_of = grouped(grouped_world.entities, 2)
+    for t in TYPES:
+        assert Counter(group_of[e.id] for e in grouped_world.entities if e.type == t) == {0: 5, 1: 5}
+    assert all(group_of[f.subject.id] == group_of[f.object.id] for f in grouped_world.facts)
+    corpora = grouped_world.knowledge_of_groups()
+    assert list(corpora) == ["a", "b"]
+    whole = {split: {row["text"] for row in found} for split, found in grouped_world.knowledge_rows.items()}
+    for number, splits in enumerate(corpora.values()):
+        facts = {
+            split: [(row["subj_id"], row["obj_id"], row["label"]) for row in found] for split, found in splits.items()
+        }
+        own = {
+            (f.subject.id, f.object.id, f.relation.property)
+            for f in grouped_world.facts
+            if group_of[f.subject.id] == number
+        }
+        assert set(facts["train"]) == own
+        assert set(facts["test"]) | set(facts["dev"]) == own and not set(facts["test"]) & set(facts["dev"])
+        texts = {split: set(found["text"]) for split, found in splits.items()}
+        assert not texts["test"] & (texts["train"] | texts["dev"])
+        assert texts["train"] <= whole["train"] and texts["dev"] <= whole["dev"]
+    counts = build(tmp_path, seed=2, entities=120, groups=2, facts_per_entity=2)
+    assert counts["trex_a/train.json"] + counts["trex_b/train.json"] == counts["trex/train.json"]
+
+
+def test_one_group_is_the_world_as_it_was():
+    assert World(5, 60, groups=1).facts == World(5, 60).facts
+    with pytest.raises(KAdapterError, match="entities: found 60 for 2 groups; expected 96 or more"):
+        World(5, 60, groups=2)
