@@ -29,6 +29,7 @@ FORMATS = {
     "openqa": "SearchQA and Quasar-T in OpenQA's layout: questions (.txt) and their paragraphs (.json)",
     "lama": "LAMA's probes: facts with masked sentences, one JSON per line",
     "cloze": "sentences with [MASK] for their answer, and plain text: one JSON per line",
+    "linked_cloze": "the same with linked mentions",
     "triples": "Knowledge graphs: head, relation and tail between tabs",
     "wordnet": "WordNet's database (data.noun, ...), one synset a row",
     "graph_text": "Knowledge graphs in words: triples, and the texts of their names beside them (KG-BERT, CoDEx)",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import kadapter
-from kadapter.cli import ask, bench, compare, data, demo, infuse, presets, probe
+from kadapter.cli import ask, bench, compare, data, demo, graphs, infuse, presets, probe
 from kadapter.errors import KAdapterError, unknown
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(graphs.app, name="graphs")
 app.add_typer(presets.app, name="presets")
 app.add_typer(bench.bench, name="bench")
 app.add_typer(bench.features, name="features")

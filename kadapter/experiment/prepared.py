@@ -31,6 +31,7 @@ EXTENSION = {
     "openqa": ".txt",
     "lama": ".jsonl",
     "cloze": ".jsonl",
+    "linked_cloze": ".jsonl",
     "text": ".txt",
     "triples": ".txt",
     "graph_text": ".txt",

@@ -10,7 +10,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from kadapter.formats.lama import MASK
-from kadapter.formats.records import json_lines, write_json_lines
+from kadapter.formats.records import Record, json_lines, write_json_lines
 from kadapter.formats.rows import Rows, rows_of
 from kadapter.formats.schemas import CLOZE as SCHEMA
 
@@ -20,16 +20,19 @@ def read(path: Path | str) -> Dataset:
     path = Path(path)
     rows = Rows(path, SCHEMA)
     for record in json_lines(path):
-        text, answer = record.text("text"), record.text("answer", default="")
-        if text.count(MASK) > 1:
-            raise record.wrong("text", f"one {MASK}, or none in plain text")
-        if (MASK in text) != bool(answer):
-            raise record.wrong("answer", f"an answer where the text has {MASK}, and none in plain text")
-        candidates = record.strings("candidates") if record.data.get("candidates") is not None else []
-        rows.add(
-            record.text("id", default=str(rows.count)), record.text("relation", default=""), text, answer, candidates
-        )
+        rows.add(*columns(record, rows.count))
     return rows.dataset()
+
+
+def columns(record: Record, number: int) -> tuple[str, str, str, str, list[str]]:
+    """A record's values in the schema's order; `number` is its position, from 0."""
+    text, answer = record.text("text"), record.text("answer", default="")
+    if text.count(MASK) > 1:
+        raise record.wrong("text", f"one {MASK}, or none in plain text")
+    if (MASK in text) != bool(answer):
+        raise record.wrong("answer", f"an answer where the text has {MASK}, and none in plain text")
+    candidates = record.strings("candidates") if record.data.get("candidates") is not None else []
+    return record.text("id", default=str(number)), record.text("relation", default=""), text, answer, candidates
 
 
 def write(dataset: Dataset, path: Path | str) -> None:

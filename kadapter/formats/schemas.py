@@ -46,6 +46,9 @@ CLOZE = Features(id=_STRING, relation=_STRING, text=_STRING, answer=_STRING, can
 # (map-tuning).
 LINKS = List({"start": _INT, "end": _INT, "entity": _STRING})
 
+# The same, its entities linked (map-tuning).
+LINKED_CLOZE = Features(**CLOZE, links=LINKS)
+
 # A sentence, the mentions in it that are to be predicted, and its linked mentions (general map-tuning).
 MENTION = Features(id=_STRING, text=_STRING, masked=List({"start": _INT, "end": _INT}), links=LINKS)
 

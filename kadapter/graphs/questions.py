@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from datasets import Dataset, Features
+from datasets import Dataset
 
 from kadapter.errors import KAdapterError
 from kadapter.formats import entity_questions
 from kadapter.formats.lama import MASK
-from kadapter.formats.schemas import CLOZE, LINKS
+from kadapter.formats.schemas import LINKED_CLOZE
 from kadapter.graphs.embeddings import EntityEmbeddings
 from kadapter.graphs.linking import Mention, decided
 from kadapter.graphs.surfaces import Surfaces
 
 MARK = "$"  # around the subject
 TEMPLATES = "relation_query_templates.json"
-LINKED_CLOZE = Features(**CLOZE, links=LINKS)
 
 
 class Questions(NamedTuple):
-    """`dataset`: rows of the CLOZE schema and a column `links`; `counts`: as `kadapter.graphs.linking.linked` gives
+    """`dataset`: rows of the LINKED_CLOZE schema; `counts`: as `kadapter.graphs.linking.linked` gives
     them; `dropped`: reason -> number of questions."""
 
     dataset: Dataset

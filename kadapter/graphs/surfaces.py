@@ -31,6 +31,21 @@ def read(path: Path | str, wanted: Container[str] | None = None) -> dict[str, li
     return found
 
 
+def of_texts(path: Path | str) -> dict[str, list[str]]:
+    """Name -> ids of a file that names entities, `id<tab>name` (`entity2text.txt`). Raises FormatError for a line
+    without both."""
+    path = Path(path)
+    found: dict[str, list[str]] = {}
+    for number, line in lines(path):
+        id, tab, name = line.partition("\t")
+        if not line or line.isspace():
+            continue
+        if not tab or not id or not name:
+            raise FormatError(path, f"line {number}", "columns", line, "id<tab>name")
+        found.setdefault(name, []).append(id)
+    return found
+
+
 def write(surfaces: Surfaces, path: Path | str) -> None:
     """A line for each name and id; raises KAdapterError for one that a line cannot hold."""
     with replacing(path) as file:

@@ -23,6 +23,7 @@ from kadapter.formats import (
     files,
     graph_text,
     lama,
+    linked_cloze,
     opennre,
     openqa,
     pararel,
@@ -223,6 +224,7 @@ SYNSETS = [
         "examples": [], "hypernyms": [],
     },
 ]  # fmt: skip
+LINKED_CLOZE = [CLOZE[0] | {"links": [[0, 9, "Q1"]]}, CLOZE[1]]
 SAMPLES = {
     "trex_rc": (trex_rc, "train.json", json.dumps(TREX), 2),
     "tacred": (tacred, "train.json", json.dumps(TACRED, indent=1), 2),
@@ -241,6 +243,7 @@ SAMPLES = {
     "pararel": (pararel, "P19.jsonl", "".join(json.dumps(record) + "\n" for record in PARAREL), 2),
     "entity_questions": (entity_questions, "P19.dev.json", json.dumps(ENTITY_QUESTIONS), 2),
     "cloze": (cloze, "train.jsonl", "".join(json.dumps(record) + "\n" for record in CLOZE), 2),
+    "linked_cloze": (linked_cloze, "train.jsonl", "".join(json.dumps(record) + "\n" for record in LINKED_CLOZE), 2),
     "triples": (triples, "train.txt", TRIPLES, 2),
     "graph_text": (graph_text, "train.tsv", GRAPH, 3),
     "wordnet": (wordnet, "part.jsonl", "".join(json.dumps(record) + "\n" for record in SYNSETS), 2),
@@ -249,7 +252,7 @@ SAMPLES = {
 }
 SCHEMAS = [
     schemas.RELATION, schemas.TYPING, schemas.DEPENDENCY, schemas.CHOICE, schemas.OPENQA, schemas.PROBE, schemas.CLOZE,
-    schemas.TRIPLE, schemas.FACT, schemas.SYNSET,
+    schemas.LINKED_CLOZE, schemas.TRIPLE, schemas.FACT, schemas.SYNSET,
 ]  # fmt: skip
 every_format = pytest.mark.parametrize("name", SAMPLES)
 fuzzing = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -380,7 +383,7 @@ def test_a_huge_record(name, tmp_path):
     # Within the limit, but larger than what is read at a time: fine. Beyond it: refused.
     fine = text.replace(word, "x" * (131_000 if name == "cosmosqa_csv" else files.CHUNK + 5), 1)
     path = put(tmp_path, name, fine)
-    if name not in ("entity_typing", "wiki_et"):  # there the offsets of the sample would no longer fit
+    if name not in ("entity_typing", "wiki_et", "linked_cloze"):  # there the offsets of the sample would no longer fit
         assert len(module.read(path)) == count
     with pytest.raises(FormatError, match=f"more than {files.LONGEST} characters; expected at most {files.LONGEST}"):
         module.read(put(tmp_path, name, text.replace(word, "x" * (files.LONGEST + 1), 1)))

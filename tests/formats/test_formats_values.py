@@ -32,6 +32,7 @@ from tests.formats.test_formats import (
     FEWREL,
     FIGER,
     LAMA,
+    LINKED_CLOZE,
     OPENNRE,
     OPENQA_JSON,
     OPENQA_TXT,
@@ -583,6 +584,12 @@ BROKEN = [
     ("wiki_et", json.dumps(WIKI_ET[0] | {"id": []}), r"line 1: id: found \[\]; expected a string"),
     ("wiki_et", json.dumps(WIKI_ET[1] | {"end": 9}), r"line 1: start, end: found \(0, 9\)"),
     ("wiki_et", json.dumps(WIKI_ET[1] | {"labels": None}), "line 1: labels: found None"),
+    (
+        "linked_cloze",
+        json.dumps(LINKED_CLOZE[0] | {"links": [[0, 99, "Q1"]]}),
+        r"line 1: links: found \[0, 99, 'Q1'\]; expected \[start, end, \"Q1\"\] with 0 <= start < end <= ",
+    ),
+    ("linked_cloze", json.dumps(LINKED_CLOZE[0] | {"links": [["Q1", 0, 9]]}), r"line 1: links: found \['Q1', 0, 9\]"),
     (
         "entity_typing",
         change(TYPING, 1, "end", to=8),
