@@ -111,10 +111,11 @@ def _served(
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
     prefix = "Voila" if module == "widgets.serve" else "ServerApp"
-    options += [f"--{prefix}.port={port}", f"--{prefix}.ip=127.0.0.1", f"--{prefix}.port_retries=0"]
+    options += [f"--{prefix}.port={port}", f"--{prefix}.port_retries=0"]
+    options += [] if command else [f"--{prefix}.ip=127.0.0.1"]
     if module == "jupyterlab":
         options += [f"--IdentityProvider.token={token}"]
-        options += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        options += ["--allow-root"] if not command and hasattr(os, "geteuid") and os.geteuid() == 0 else []
     settings.mkdir(parents=True, exist_ok=True)
     own = {
         "JUPYTER_CONFIG_DIR": str(settings / "config"),

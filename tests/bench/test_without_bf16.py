@@ -103,6 +103,7 @@ def test_a_preset_and_what_reads_its_runs(tiny_preset, tiny_folder, tmp_path):
         ["doctor"],
         ["presets"],
         ["data"],
+        ["demo", "--world"],
         ["run", str(tiny_preset), "--root", runs],
         ["results", str(tiny_preset), "--root", runs],
         ["export", str(adapter), "--out", str(file)],
@@ -111,7 +112,7 @@ def test_a_preset_and_what_reads_its_runs(tiny_preset, tiny_folder, tmp_path):
         ["features", "clear"],
     ]
     told = outputs(calls, tmp_path / "cache")
-    assert "float32 (as the cpu can)" in told[0] and "10 stages" in told[3] and "float32" in told[-2]
+    assert "float32 (as the cpu can)" in told[0] and "10 stages" in told[4] and "float32" in told[-2]
 
 
 PARSER = """
