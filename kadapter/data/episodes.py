@@ -2,6 +2,7 @@
 Zhang et al., 2023, draw them: map-tuning ledger, "Downstream protocols")."""
 
 import random
+from collections.abc import Mapping
 from typing import Annotated
 
 from datasets import Dataset, DatasetInfo
@@ -59,3 +60,24 @@ def episodes(
                 rows.append(same | query)
     columns_of = {name: [row[name] for row in rows] for name in EPISODE}
     return Dataset.from_dict(columns_of, features=EPISODE, info=DatasetInfo(features=EPISODE))
+
+
+def split_classes(dataset: Dataset, shares: Mapping[str, float], seed: int = 0) -> dict[str, Dataset]:
+    """A relation dataset in parts that share no class, as FewRel's splits: name -> its share of the classes.
+
+    Raises KAdapterError for shares above 1 together, and for a part that gets no class.
+    """
+    labels = sorted(set(dataset["label"]))
+    if sum(shares.values()) > 1 + 1e-9:
+        raise KAdapterError(f"shares of the classes: found {dict(shares)}; expected at most 1 together")
+    order = random.Random(seed).sample(labels, len(labels))
+    found, start = {}, 0.0
+    for name, share in shares.items():
+        chosen = set(order[round(start * len(order)) : round((start + share) * len(order))])
+        if not chosen:
+            raise KAdapterError(
+                f"part {name!r} gets none of {len(order)} classes; expected a larger share than {share}"
+            )
+        start += share
+        found[name] = dataset.select([i for i, label in enumerate(dataset["label"]) if label in chosen])
+    return found

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from kadapter.data.episodes import episodes
+from kadapter.data.episodes import episodes, split_classes
 from kadapter.errors import KAdapterError
+from kadapter.formats import fewrel, opennre
 from kadapter.formats.schemas import EPISODE, RELATION
 from kadapter.graphs.linking import linked
 
@@ -88,3 +89,27 @@ def test_mentions_and_links_come_along(relations):
 def test_too_few(relations, settings, said):
     with pytest.raises(KAdapterError, match=said):
         episodes(relations, **settings)
+
+
+def test_parts_share_no_class(relations):
+    parts = split_classes(relations, {"train": 0.5, "dev": 0.25, "test": 0.25}, seed=1)
+    labels = [set(part["label"]) for part in parts.values()]
+    assert [len(found) for found in labels] == [2, 1, 1] and len(set.union(*labels)) == 4
+    assert sum(map(len, parts.values())) == len(relations)
+    with pytest.raises(KAdapterError, match="part 'dev' gets none of 4 classes"):
+        split_classes(relations, {"train": 0.9, "dev": 0.05})
+    with pytest.raises(KAdapterError, match="expected at most 1 together"):
+        split_classes(relations, {"train": 0.9, "dev": 0.5})
+
+
+def test_wiki80_as_fewrel(real_data, tmp_path):
+    """Wiki80 is made of FewRel: written in its format it gives the episodes of all four settings."""
+    wiki80 = opennre.read(real_data / "wiki80" / "wiki80_val.txt.gz")
+    fewrel.write(wiki80, tmp_path / "wiki80.json")
+    read = fewrel.read(tmp_path / "wiki80.json")
+    parts = split_classes(read, {"train": 0.8, "test": 0.2})
+    assert len(set(parts["test"]["label"])) == 16
+    for ways, shots in ((5, 1), (5, 5), (10, 1), (10, 5)):
+        made = episodes(linked(parts["test"]).dataset, ways=ways, shots=shots, count=4)
+        assert len(made) == 4 * ways * 5 and all(len(row["supports"]) == ways * shots for row in made)
+        assert all(len(row["links"]) == 2 for row in made)

@@ -15,6 +15,7 @@ from kadapter.model.mapping import EntityMapping, MappingNetwork
 from kadapter.scoring import statistics
 from kadapter.tasks.fewshot import EpisodicAccuracy, mean_of_ways
 from kadapter.training.batches import Ragged, encode
+from kadapter.training.few_shot import few_shot
 from tests import tiny
 
 TASK = catalog.task("fewshot", max_length=64)
@@ -118,6 +119,10 @@ def test_it_learns_and_answers_other_episodes(store, tokenizer, tiny_folder, tmp
     found = predict(model, asked)
     assert len(found.decided) == 60 and all(len(scores) == 4 for scores in found.outputs)
     assert found.counts.shape == (3, 2) and found.counts[:, 1].tolist() == [20, 20, 20]
+    table = few_shot(model, tokenizer, tiny.relations(80), ((4, 3), (2, 1)), asked=60, seed=50, progress=False)
+    assert table["accuracy"][0] == pytest.approx(100 * found.scores["accuracy"])
+    assert table[["episodes", "queries"]].to_numpy().tolist() == [[3, 60], [6, 60]]
+    assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
 
 
 def test_links_in_query_and_support(tokenizer, backbone):
