@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from kadapter.experiment.multitask import MixedExamples, MultitaskModel
 from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, build_adapter
 from kadapter.model.backbone import Backbone
+from kadapter.model.fusion import Fusion
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.tasks.base import Task
 from kadapter.training.batches import Encoded
@@ -154,13 +155,26 @@ class KAdapter(Learner):
         """With the adapters of all kinds plugged in."""
         if name not in self.models:
             return KnowledgeModel(self.backbone, self.fusion, {}, self.kinds[name].task, self.seed)
-        return Among(self.models[name], self._adapters(), name)
+        return among(self.models[name], self._adapters(), name)
 
     def _adapters(self) -> dict[str, KnowledgeAdapter]:
         return {name: self.models[name].adapters[name] for name in self.learned}
 
 
-class Among(KnowledgeModel):
+class ReadsOne(nn.Module):
+    """A fusion that was made for one adapter, given the outputs of several: it reads the one at `place`."""
+
+    def __init__(self, fusion: Fusion, place: int) -> None:
+        super().__init__()
+        self.own, self.kind, self.place = fusion, fusion.kind, place
+
+    def forward(
+        self, last: Float[Tensor, "batch tokens hidden"], outputs: Sequence[Float[Tensor, "batch tokens hidden"] | None]
+    ) -> Float[Tensor, "batch tokens width"]:
+        return self.own(last, [outputs[self.place]])
+
+
+def among(own: KnowledgeModel, adapters: dict[str, KnowledgeAdapter], name: str) -> KnowledgeModel:
     """One kind's model while the adapters of other kinds are plugged in beside its own: all of them compute, its fusion
     and head read its own.
 
@@ -169,19 +183,10 @@ class Among(KnowledgeModel):
         adapters: those of all kinds.
         name: of the kind.
     """
-
-    def __init__(self, own: KnowledgeModel, adapters: dict[str, KnowledgeAdapter], name: str) -> None:
-        super().__init__(own.backbone, own.fusion.kind, adapters)
-        self.fusion, self.head, self.task = own.fusion, own.head, own.task
-        self.place = 1 + self.adapter_names.index(name)
-
-    def represent(
-        self,
-        states: Float[Tensor, "states batch tokens hidden"],
-        attention_mask: Int[Tensor, "batch tokens"] | Bool[Tensor, "batch tokens"],
-    ) -> Float[Tensor, "inputs batch tokens hidden"]:
-        """Of what all adapters make the last state and the output of its own."""
-        return super().represent(states, attention_mask)[[0, self.place]]
+    model: Any = KnowledgeModel(own.backbone, own.fusion.kind, adapters)  # Any: its fusion is exchanged
+    model.fusion = ReadsOne(own.fusion, list(adapters).index(name))
+    model.head, model.task = own.head, own.task
+    return model.eval()
 
 
 class InSequence(Learner):

@@ -257,9 +257,9 @@ def section(found: Measured) -> str:
     )
 
 
-def _spread(values: Sequence[float] | pd.Series) -> dict[str, float | int]:
+def _spread(found: Sequence[float] | pd.Series) -> dict[str, float | int]:
     """Mean, standard deviation and a 95% percentile bootstrap interval of the mean of some values, and their number."""
-    values = np.asarray(values, float)
+    values = np.asarray(found, float)
     drawn = np.random.default_rng(0).choice(values, (RESAMPLES, len(values))).mean(1)
     low, high = np.percentile(drawn, [2.5, 97.5])
     std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
