@@ -102,3 +102,17 @@ def test_real_questions(real_data):
         [link] = row["links"]
         assert row["text"][link["start"] - 2 : link["start"]] == "$ " and row["text"][link["end"] :][:2] == " $"
         assert link["entity"] in names[row["text"][link["start"] : link["end"]]]
+
+
+def test_left_to_right_the_answer_follows_the_question(folder):
+    """A causal model reads the question with its vector, then says the answer piece by piece."""
+    tokenizer = load_tokenizer("smollm2")
+    dataset = questions.read(folder, "dev", SURFACES, KNOWN).dataset.select([0])
+    columns = encode_linked(catalog.task("cloze", reading="causal"), tokenizer, dataset[:], KNOWN.rows)
+    [ids], [rows], [asked], [labels] = (columns[name] for name in ("input_ids", "link_rows", "asked", "labels"))
+    place = rows.index(0)
+    answer = tokenizer.decode([label for label in labels if label >= 0])
+    assert answer.strip() == "Newtown Sluffenhausen"
+    assert asked[0] >= 0 and ids[asked[0] + 1] == labels[0]  # the first piece is predicted where the question ends
+    assert "".join(tokenizer.decode(ids[place + 1 : place + 4]).split()).startswith("/Ada")
+    assert tokenizer.decode(ids[:place]).rstrip().endswith("$")
