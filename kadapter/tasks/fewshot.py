@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from kadapter.errors import KAdapterError
 from kadapter.scoring.metric import Metric, Values, divide
 from kadapter.tasks.base import Batch, Task, encode_marked, pair_template
 from kadapter.tasks.choice import READING
@@ -54,7 +55,12 @@ class FewShotTask(Task):
 
     def encode(self, tokenizer: PreTrainedTokenizerBase, examples: dict[str, list]) -> dict[str, list]:
         """A row of `input_ids`, `segments` and `way` (the class of its support) per pair; a row of `labels` and
-        `episode` per query."""
+        `episode` per query. Raises KAdapterError for examples that are no episodes."""
+        if "supports" not in examples:
+            raise KAdapterError(
+                f"task fewshot: found examples with {', '.join(examples)}; expected episodes, as "
+                "kadapter.data.episodes draws them from a relation dataset"
+            )
         queries = [{name: examples[name][i] for name in _MARKED} for i in range(len(examples["text"]))]
         pieces = self._pieces(tokenizer, [*queries, *(s for supports in examples["supports"] for s in supports)])
         before, between, after = pair_template(tokenizer)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kadapter import KnowledgeModel, Settings, catalog, fit, predict
 from kadapter.data.episodes import episodes
+from kadapter.errors import KAdapterError
 from kadapter.graphs.embeddings import EntityEmbeddings
 from kadapter.graphs.linking import linked
 from kadapter.model.backbone import Backbone, load_tokenizer
@@ -51,6 +52,11 @@ def test_a_pair_by_hand(tokenizer):
     expected = [tokenizer(marked(row), marked(support)) for row in made for support in row["supports"]]
     assert columns["input_ids"] == [pair["input_ids"] for pair in expected]
     assert columns["segments"] == [pair["token_type_ids"] for pair in expected]
+
+
+def test_sentences_are_no_episodes(tokenizer):
+    with pytest.raises(KAdapterError, match="expected episodes, as kadapter.data.episodes draws them"):
+        TASK.encode(tokenizer, tiny.relations()[:])
 
 
 def test_long_texts_share_the_length_and_keep_their_mentions(tokenizer):
