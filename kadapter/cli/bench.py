@@ -169,6 +169,21 @@ def growth(
     _run(lambda tell: measure(backbone, numbers, tell, seconds), 2 * len(numbers), as_json)
 
 
+@bench.command()
+def mapping(
+    backbone: Backbone = "minilm",
+    steps: Annotated[int | None, typer.Option(min=2, help="Batches of each.", show_default="24")] = None,
+    quick: Quick = False,
+    as_json: Json = False,
+) -> None:
+    """Read sentences as they are and with mapped vectors of their entities, in turns."""
+    from kadapter.bench.mapping import measure
+
+    count = steps or _size(quick, "steps", 24)
+    seconds = _size(quick, "matmul_seconds", 1.0)
+    _run(lambda tell: measure(backbone, steps=int(count), tell=tell, matmul_seconds=seconds), 1, as_json)
+
+
 def _size(quick: bool, name: str, usual: int | float | str):
     return QUICK[name] if quick else usual
 

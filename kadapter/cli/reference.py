@@ -44,6 +44,9 @@ def page() -> str:
         ("`continual`", preset_values.Continual),
         ("`continual.elastic`", preset_values.Elastic),
         ("`brief`", preset_values.Brief),
+        ("`map_tuning`", preset_values.MapTuningSection),
+        ("`map_tuning.tasks.NAME`", preset_values.MapTask),
+        ("`map_tuning.tunings.NAME`", preset_values.Tuning),
     ):
         sections += [f"### {title}", _table("key", values.fields(source))]
     training = [*values.fields(Settings), *list(values.fields(preset_values.TRAINING))[-1:]]  # max_length is the task's
@@ -73,6 +76,8 @@ def page() -> str:
         ("its `head`", config_files.HeadFile),
         ("`model_config.json`", config_files.ModelFile),
         ("its `task`", config_files.TaskFile),
+        ("`mapping_config.json`", config_files.MappingFile),
+        ("its `embeddings`", config_files.EmbeddingsFile),
     )
     for title, file in files:
         sections += [f"### {title}", _table("key", values.fields(file))]

@@ -84,6 +84,8 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
         stages += _lama(p, data.id)
     if p["continual"]:
         stages += _continual(p, data.id)
+    if p["map_tuning"]:
+        stages.append(_map_tuning(p, data.id))
     # The report reads whatever stands in the folder of this preset's runs: its parent, "..", is the root.
     ends = [stage.id for stage in stages]
     return [*stages, Stage("07_report.ipynb", "report", "all", {"preset": p["name"]}, {"root": ".."}, ends)]
@@ -169,6 +171,13 @@ def _continual(p: Mapping[str, Any], data: str) -> list[Stage]:
         for seed in entry["seeds"]
         for row in entry["rows"]
     ]
+
+
+def _map_tuning(p: Mapping[str, Any], data: str) -> Stage:
+    adapters = {name: f"pretrain/{name}" for name in p["knowledge"] if name in preset.all_models(p)}
+    parameters = {"backbone": p["backbone"], "section": p["map_tuning"], "seeds": p["seeds"]}
+    inputs = {"data": data, "adapters": adapters}
+    return Stage("06_map_tuning.ipynb", "mapping", "all", parameters, inputs, (data, *adapters.values()))
 
 
 def _multitask(p: Mapping[str, Any], data: str) -> Stage:

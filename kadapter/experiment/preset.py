@@ -106,8 +106,19 @@ def _chosen(preset: dict[str, Any], chosen: str | list[str] | None, models_set: 
     if not made(preset):  # files that nothing reads need not be there
         used = [preset["knowledge"][name] for name in used_knowledge(chosen_preset)]
         read = {entry["dataset"] for entry in (*tasks.values(), *used)} | set(preset["probe"].get("datasets", ()))
+        read |= map_datasets(preset)
         chosen_preset["datasets"] = {name: spec for name, spec in preset["datasets"].items() if name in read}
     return chosen_preset
+
+
+def map_datasets(preset: Mapping[str, Any]) -> set[str]:
+    """The datasets that the section `map_tuning` reads."""
+    section = preset["map_tuning"]
+    if not section:
+        return set()
+    named = {section["corpus"], section.get("graph"), section.get("facts")}
+    tasks = section["tasks"].values()
+    return {name for name in named if name} | {n for t in tasks for n in (t["dataset"], t.get("oracle")) if n}
 
 
 def models_of(preset: Mapping[str, Any], task: Mapping[str, Any], regime: str) -> list[str]:
@@ -120,7 +131,8 @@ def all_models(preset: Mapping[str, Any]) -> set[str]:
     tasks = preset["tasks"].values()
     rows = {model for task in tasks for regime in task["regimes"] for model in models_of(preset, task, regime)}
     lama = preset["probe"].get("lama") or {"heads": True}  # with heads its rows are those of a task
-    return rows | set(preset["models"] if "datasets" in preset["probe"] or not lama.get("heads") else ())
+    whole = "datasets" in preset["probe"] or not lama.get("heads") or preset["map_tuning"]
+    return rows | set(preset["models"] if whole else ())
 
 
 def used_knowledge(preset: Mapping[str, Any]) -> list[str]:

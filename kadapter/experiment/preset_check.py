@@ -41,8 +41,12 @@ def check(preset: Mapping[str, Any]) -> None:
         _check_task(preset, task, f"tasks.{name}")
     tested = any(entry["test"] for entry in preset["knowledge"].values())
     probed = preset["probe"] and not (preset["probe"].get("lama") or {}).get("heads")  # which a task trains
-    if not (preset["tasks"] or probed or tested):
-        raise KAdapterError("tasks: found none; expected at least one, a section probe, or knowledge with test: true")
+    if not (preset["tasks"] or probed or preset["map_tuning"] or tested):
+        raise KAdapterError(
+            "tasks: found none; expected at least one, a section probe or map_tuning, or knowledge with test: true"
+        )
+    if preset["map_tuning"]:
+        _check_map_tuning(preset, preset["map_tuning"])
     for kind, options in preset["tuning"].items():
         values.check(TUNINGS[kind], options, at=f"tuning.{kind}")
     if catalog.RETRIEVAL in preset["models"]:
@@ -133,6 +137,26 @@ def _check_continual(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> Non
             raise KAdapterError(f"continual.orders.{number}: found {order}; expected each of {', '.join(kinds)} once")
     if entry["task"] in kinds:
         raise KAdapterError(f"continual.task: {entry['task']!r} is the name of a kind of knowledge, too: rename one")
+
+
+def _check_map_tuning(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
+    where = "map_tuning"
+    for key in ("corpus", "tasks", "tunings"):
+        if not entry.get(key):
+            raise KAdapterError(f"{where}: the key {key!r} is missing")
+    _uses(preset, entry["corpus"], f"{where}.corpus", ("train", "dev"))
+    if not entry.get("embeddings", {}).get("path"):
+        if not entry.get("graph"):
+            raise KAdapterError(f"{where}: expected graph, a dataset of triples, or embeddings.path")
+        _uses(preset, entry["graph"], f"{where}.graph", ("train",))
+    if entry.get("facts"):
+        _uses(preset, entry["facts"], f"{where}.facts", ("train",))
+    for name, task in entry["tasks"].items():
+        _uses(preset, task["dataset"], f"{where}.tasks.{name}", SPLITS)
+        if task.get("oracle"):
+            _uses(preset, task["oracle"], f"{where}.tasks.{name}.oracle", ("test",))
+    if not preset["knowledge"] and {"F", "F+mapping"} & set(entry.get("models", ())):
+        raise KAdapterError(f"{where}.models: a row F plugs the adapters of knowledge, and there is none")
 
 
 def _check_multitask(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> None:

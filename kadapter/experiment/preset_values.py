@@ -7,6 +7,7 @@ from pydantic import Field
 
 from kadapter import catalog
 from kadapter.model.config import AdapterConfig
+from kadapter.model.tuning_config import TUNINGS
 from kadapter.training.settings import Settings
 from kadapter.values import Like, MaxLength, Name, OneOf, Seed, Values, Words, extended, of, value
 
@@ -129,6 +130,73 @@ class Probe(Values):
     lama: Annotated[LamaProbes, value("probes of LAMA")] = left_out(None)
 
 
+MAP_ROWS = (
+    "chance", "plain", "mapping", "mapping_dev", "mapping_task", "mapping_tuned", "mapping_shuffled", "F", "F+mapping",
+    "retrieval", "oracle",
+)  # fmt: skip
+
+
+class MapTask(Values):
+    """An entry of `map_tuning.tasks`: a downstream task whose models know nothing of the graph."""
+
+    task: Annotated[str, OneOf("task", catalog.TASKS), value("what is asked")]
+    dataset: Annotated[str, value("an entry of datasets, with train, dev and test, whose mentions have ids")]
+    training: Annotated[
+        dict[str, Any],
+        Like(of(Settings, ("regime", "seed"))),
+        value("settings of the downstream model, as listed below"),
+    ]
+    mapping: Annotated[
+        dict[str, Any],
+        Like(of(Settings, ("regime", "seed"))),
+        value("settings of task-specific map-tuning, as listed below"),
+    ]
+    task_options: Options = {}
+    max_length: MaxLength = 64
+    oracle: Annotated[
+        str | None, value("an entry of datasets whose test asks for the same entities in contexts that tell")
+    ] = None
+
+
+class Tuning(Values):
+    """An entry of `map_tuning.tunings`: how downstream models are tuned."""
+
+    options: Annotated[dict[str, Any], value("of the method, as the rank of LoRA")] = {}
+    training: Annotated[
+        dict[str, Any],
+        Like(of(Settings, ("regime", "seed"))),
+        value("settings over those of the task, as listed below"),
+    ] = {}
+
+
+class MapTuningSection(Values):
+    """`map_tuning`: mappings of a knowledge graph, plugged into frozen downstream models (Zhang et al., 2023)."""
+
+    corpus: Annotated[str, value("an entry of datasets with train and dev: sentences whose mentions have ids")] = (
+        left_out(None)
+    )
+    graph: Annotated[str, value("an entry of datasets with train: triples to train embeddings from")] = ""
+    embeddings: Annotated[
+        dict[str, Any],
+        value("settings of their training (kadapter.graphs.training), or {path: FOLDER} of embeddings that are there"),
+    ] = {}
+    facts: Annotated[
+        str, value("an entry of datasets in graph_text with train: triples in words, for the row `retrieval`")
+    ] = ""
+    hidden: Annotated[int | None, value("width between a mapping's two layers; null: one affine layer", 1)] = None
+    language: Annotated[Training, value("of a language layer, where the backbone has no head of its own")] = {}
+    general: Annotated[Training, value("of general map-tuning")] = {}
+    dropouts: Annotated[
+        list[Annotated[float, Field(ge=0, lt=1)]],
+        value("of the frozen backbone; a mapping for each, the first is the one that is reported", least=1),
+    ] = [0.25]
+    tasks: Annotated[dict[str, MapTask], value("name: a downstream task", least=1)] = left_out(None)
+    tunings: Annotated[
+        dict[Annotated[str, OneOf("tuning", TUNINGS)], Tuning], value("how downstream models are tuned", least=1)
+    ] = left_out(None)
+    models: Annotated[list[Annotated[str, OneOf("row", MAP_ROWS)]], value("rows of the table", least=1)] = [*MAP_ROWS]
+
+
 class Knowledge(Values):
     """An entry of `knowledge`: an adapter to pre-train."""
 
@@ -238,6 +306,7 @@ class Preset(Values):
     tasks: Annotated[dict[str, Task], value("name: a downstream task")] = {}
     probe: Annotated[Probe, value("what models are asked as they are")] = left_out({})
     continual: Annotated[Continual, value("kinds of knowledge one after another")] = left_out({})
+    map_tuning: Annotated[MapTuningSection, value("mappings of a knowledge graph")] = left_out({})
     models: Annotated[list[Model], value("rows of the tables", least=1)] = ["backbone"]
     seeds: Seeds = [0]
     brief: Annotated[Brief, value("what is run when nobody asks for more")] = left_out({})

@@ -3,11 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from kadapter import runs
-from kadapter.errors import unknown
-from kadapter.experiment import prepared, preset
-from kadapter.experiment.graph import graph
-from kadapter.experiment.stages import Pretraining
+from kadapter.experiment import preset, small_runs
 
 ROOT = "runs/notebook-probe"
 SMALL = (  # few facts, one pre-training
@@ -31,23 +27,4 @@ def folder(path: str, progress: bool = True) -> Path:
 
     Raises KAdapterError for an unknown run there.
     """
-    stage = Path(path).as_posix().removeprefix(f"{ROOT}/")
-    if stage == Path(path).as_posix():
-        return runs.resolve(path)
-    stages = {s.id: s for s in graph(load()) if s.stage in ("data", "pretrain")}
-    if stage not in stages:
-        raise unknown("run of the small preset 'probe'", stage, stages)
-    out = runs.resolve(path)
-    wanted = stages[stage]
-    parameters = dict(wanted.parameters)
-    if (out / runs.RESULT).is_file() and runs.load(out).parameters.get("made_from") == parameters:
-        return out
-    left = runs.begin(out, stage=wanted.stage, name=wanted.name, parameters={"made_from": parameters})
-    if wanted.stage == "data":
-        manifest = prepared.prepare(
-            left.folder, parameters["datasets"], parameters["data"], parameters["roles"], parameters["overlap"]
-        )
-        return left.finish(metrics={"datasets": len(manifest["datasets"])})
-    pretraining = Pretraining(**parameters | {"data": prepared.Data(folder(f"{ROOT}/data/all", progress))})
-    pretraining.fit(left.folder, progress=progress)
-    return pretraining.finish(left, pretraining.predict())
+    return small_runs.folder(path, ROOT, load(), progress)

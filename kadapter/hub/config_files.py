@@ -73,7 +73,7 @@ class EmbeddingsFile(Values, extra="allow"):
 
     entities: Annotated[int, value("how many", 1)]
     fingerprint: Annotated[str, value("hash of the vectors and their ids")]
-    path: Annotated[str | None, value("where they lay")] = None
+    path: Annotated[str | None, value("where they lay, relative to the folder or absolute")] = None
 
 
 class MappingFile(Values, extra="allow"):

@@ -2,6 +2,7 @@
 The entity embeddings that a mapping reads stay where they are: they are named, with their fingerprint."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def save_mapping(
         "embeddings": {
             "entities": len(entities),
             "fingerprint": entities.fingerprint,
-            "path": None if entities.path is None else str(Path(entities.path).absolute()),
+            "path": None if entities.path is None else _place(Path(entities.path), Path(folder)),
         },
         "trained_on": mapping.provenance,
     }
@@ -60,6 +61,12 @@ def save_mapping(
         (partial / adapter_folder.CARD).write_text(write_card(config), encoding="utf-8")
     mapping.made_for = made_for
     return Path(folder)
+
+
+def _place(embeddings: Path, folder: Path) -> str:
+    """Where embeddings lie: seen from a mapping's folder where both are of one run, which may be moved."""
+    found, run = embeddings.absolute(), folder.absolute().parents[1]
+    return os.path.relpath(found, folder.absolute()) if found.is_relative_to(run) else str(found)
 
 
 def load_mapping(
@@ -89,11 +96,11 @@ def load_mapping(
     said = config["embeddings"]
     if embeddings is None:
         place = said.get("path")
-        if place is None or not Path(place).exists():
+        if place is None or not (folder / place).exists():
             raise KAdapterError(
                 f"{folder} names no entity embeddings that are here (found {place!r}): give embeddings=FOLDER"
             )
-        embeddings = Path(place)
+        embeddings = folder / place
     if not isinstance(embeddings, EntityEmbeddings):
         embeddings = EntityEmbeddings.open(embeddings)
     if embeddings.fingerprint != said["fingerprint"] and not force:

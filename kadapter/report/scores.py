@@ -51,7 +51,7 @@ def run_scores(root: str | Path, preset: str) -> tuple[RunScores, ...]:
     """
     folders = [run.path for run in runs.find(root, preset)]
     found = [_read(folder, _stamp(folder)) for folder in folders if folder.parent.name == "finetune"]
-    asked = (folder for folder in folders if folder.parent.name in ("probe", "pretrain"))
+    asked = (folder for folder in folders if folder.parent.name in ("probe", "pretrain", "mapping"))
     found += [row for folder in asked for row in _read_probe(folder, _stamp(folder))]
     return tuple(sorted(found, key=lambda run: (run.task, REGIMES.index(run.regime), by_model(run.model))))
 
@@ -106,11 +106,11 @@ def _read_probe(folder: Path, stamp: tuple) -> tuple[RunScores, ...]:
                 RunScores(
                     each["task"],
                     each["task"],
-                    "frozen",
+                    each.get("regime", "frozen"),
                     each["model"],
                     get(each["metric"]["name"], **each["metric"]["options"]),
                     tuple(run.seeds),
-                    file[f"{each['task']}/{each['model']}"].astype(float),
+                    file["/".join(each[key] for key in ("task", "regime", "model") if key in each)].astype(float),
                     run,
                 )
                 for each in run.scored

@@ -53,7 +53,7 @@ def encode_linked(
     most = max(map(len, rows), default=0)
     wider = with_places(tokenizer, most)
     columns = task.encode(wider, placed)
-    first = wider.convert_tokens_to_ids([chr(FIRST_PLACE)])[0]
+    first = wider.get_vocab()[chr(FIRST_PLACE)]
     stand_in = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
     owners = np.repeat(np.arange(len(rows)), columns.get("sequences", 1))
     found = []

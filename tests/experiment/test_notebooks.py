@@ -25,12 +25,14 @@ LEAVES = {
     "04_case_study.ipynb": "cases/typing-frozen",
     "05_probe.ipynb": "probe/all",
     "05_probe_lama.ipynb": "probe/lama-trex",
+    "06_map_tuning.ipynb": "mapping/all",
     "07_report.ipynb": "report/all",
     "08_continual.ipynb": "continual/all",
 }
 OTHER = {
     "05_probe.ipynb": "notebook-probe",
     "08_continual.ipynb": "notebook-continual",
+    "06_map_tuning.ipynb": "notebook-map-tuning",
 }  # notebooks whose runs are of another small preset than `notebook`
 
 
