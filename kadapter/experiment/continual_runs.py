@@ -18,10 +18,13 @@ SMALL = (  # few entities, three kinds, one order
 
 
 def parameters(rows: list[str], given: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of the stage with these rows, those of the small preset where `given` has none."""
-    small = next(stage for stage in _stages() if stage.stage == "continual").parameters
-    named = {key: value for key, value in given.items() if value not in ("", [], {})}
-    return {key: value for key, value in small.items() if key != "name"} | named | {"rows": rows}
+    """The parameters of the stage with these rows, those of the small preset where `given` has None."""
+    stages = [stage.parameters for stage in _stages() if stage.stage == "continual"]
+    small = {key: value for key, value in stages[0].items() if key != "name"}
+    small["training"] = {row: each for stage in stages for row, each in stage["training"].items()}
+    small["elastic"] = next(stage["elastic"] for stage in stages if stage["elastic"])
+    named = {key: value for key, value in given.items() if value is not None}
+    return small | named | {"rows": rows}
 
 
 def folder(path: str) -> Path:

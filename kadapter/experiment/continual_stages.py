@@ -18,7 +18,7 @@ from kadapter.errors import KAdapterError, unknown
 from kadapter.experiment.examples import Examples
 from kadapter.experiment.learners import LEARNERS, Cost, Kind, Learner
 from kadapter.experiment.prepared import Data
-from kadapter.experiment.preset_values import Seeds
+from kadapter.experiment.preset_values import Elastic, Seeds
 from kadapter.experiment.stages import settings_for
 from kadapter.machine.device import best_device, has_bf16
 from kadapter.model.adapter import AdapterConfig
@@ -80,9 +80,10 @@ class Continual:
         for order in orders:
             if sorted(order) != sorted(kinds):
                 raise KAdapterError(f"orders: found {list(order)}; expected each of {', '.join(kinds)} once")
+        values.check(Elastic, elastic or {}, at="elastic")
         self.data, self.rows, self.seeds, self.fusion = data, list(rows), list(seeds), fusion
         self.orders = [tuple(order) for order in orders]
-        self.training, self.elastic = dict(training or {}), dict(elastic or {})
+        self.training, self.elastic = dict(training or {}), values.defaults(Elastic) | dict(elastic or {})
         self.backbone, self.tokenizer = Backbone(backbone), load_tokenizer(backbone)
         self.fingerprint = self.backbone.fingerprint
         self.kinds = {name: self._kind(name, entry) for name, entry in kinds.items()}

@@ -154,23 +154,16 @@ def _continual(p: Mapping[str, Any], data: str) -> list[Stage]:
         "task": {key: task[key] for key in ("task", "dataset", "task_options")}
         | {"training": preset.training_for(task, "frozen")},
         "task_name": entry["task"],
-        "training": entry["training"],
-        "elastic": values.defaults(Elastic) | entry["elastic"],
         "backbone": p["backbone"],
         "fusion": p["fusion"],
     }
-    return [
-        Stage(
-            "08_continual.ipynb",
-            "continual",
-            f"{row}-{seed}",
-            {"name": f"{row}-{seed}", "rows": [row], "seeds": [seed]} | parameters,
-            {"data": data},
-            (data,),
-        )
-        for seed in entry["seeds"]
-        for row in entry["rows"]
-    ]
+    stages = []
+    for row, seed in [(row, seed) for seed in entry["seeds"] for row in entry["rows"]]:
+        own = {"name": f"{row}-{seed}", "rows": [row], "seeds": [seed]}
+        own["training"] = {row: entry["training"][row]} if row in entry["training"] else {}
+        own["elastic"] = values.defaults(Elastic) | entry["elastic"] if row == "ewc" else {}
+        stages.append(Stage("08_continual.ipynb", "continual", own["name"], own | parameters, {"data": data}, (data,)))
+    return stages
 
 
 def _map_tuning(p: Mapping[str, Any], data: str) -> Stage:

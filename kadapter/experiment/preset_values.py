@@ -247,7 +247,7 @@ class Multitask(Values):
 class Elastic(Values):
     """`continual.elastic`: the row `ewc` (`kadapter.training.ewc`)."""
 
-    strength: Annotated[float, value("lambda: how tightly weights are held where earlier kinds need them", 0)] = 1e4
+    strength: Annotated[float, value("lambda: how tightly weights are held where earlier kinds need them", 0)] = 1e6
     samples: Annotated[int, value("training examples of a kind that its Fisher information is measured on", 1)] = 64
 
 
