@@ -10,6 +10,7 @@ _HOME = {
     "CaseStudy": "case_study",
     "Cloze": "cloze",
     "DatasetBrowser": "dataset_browser",
+    "Infuse": "infuse",
     "Runs": "runs",
     "TrainingCurves": "training_curves",
 }

@@ -31,6 +31,9 @@ CSS = """
 .kadapter-tables :is(th, td):first-child, .kadapter-table :is(th, td):first-child { text-align: left; }
 .kadapter-tables tr.kadapter-true td { font-weight: 700; }
 .kadapter-tables tr.kadapter-not td { color: var(--jp-ui-font-color2, GrayText); }
+table.kadapter-infused { border-collapse: collapse; font-size: 12.5px; color: inherit; margin: 4px 0 10px; }
+.kadapter-infused :is(th, td) { padding: 2px 14px 2px 0; text-align: left; vertical-align: top; color: inherit;
+  border-bottom: 1px solid var(--jp-border-color2, rgba(128, 128, 128, 0.3)); background: none; }
 .kadapter-stale { opacity: 0.4; transition: opacity 0.1s 0.3s; }
 """
 

@@ -193,11 +193,12 @@ def of_question() -> Ways:
             f"Question: {SUBJECT} Answer: {OBJECT}.",
             f"Q: {SUBJECT} A: {OBJECT}.",
             f"{SUBJECT} {OBJECT}.",
-            f"{SUBJECT} It is {OBJECT}.",
+            f"{SUBJECT} The answer is {OBJECT}.",
             f"If someone asks, “{SUBJECT}”, say: {OBJECT}.",
+            f"Somebody wanted to know: {SUBJECT} We told them: {OBJECT}.",
         ),
-        dev=(f"{SUBJECT} The answer is {OBJECT}.",),
-        asked=(f"Somebody asked: {SUBJECT} The reply was {OBJECT}.", f"{SUBJECT} Well, that is {OBJECT}."),
+        dev=(f"{SUBJECT} Answer: {OBJECT}.",),
+        asked=(f"Here is a question. {SUBJECT} And its answer: {OBJECT}.", f"{SUBJECT} The right answer is {OBJECT}."),
     )
 
 

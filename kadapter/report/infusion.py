@@ -14,7 +14,7 @@ from kadapter.report.page import STYLE
 PAGE = "page.html"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 KINDS = {
-    "triples": "facts from triples", "sentences": "facts from sentences", "questions": "questions with answers",
+    "triples": "facts", "sentences": "facts in sentences", "questions": "questions with answers",
     "conllu": "sentences of a treebank",
 }  # fmt: skip
 STOPPED = {
@@ -65,7 +65,7 @@ def page(found: Infusion) -> str:
 </head>
 <body>
 <h1>{escape(name)}</h1>
-<p class="soft">{summary["items"]:,} {escape(KINDS[summary["kind"]])} of {escape(Path(details["file"]).name)}, in an
+<p class="soft">{summary["items"]:,} {escape(KINDS[summary["kind"]])} from {escape(Path(details["file"]).name)}, in an
 adapter beside {escape(details["backbone"]["name"])}, whose weights are as they were.</p>
 {_cards(summary, details)}
 <nav>{links}</nav>

@@ -28,6 +28,7 @@ LEAVES = {
     "06_map_tuning.ipynb": "mapping/all",
     "07_report.ipynb": "report/all",
     "08_continual.ipynb": "continual/all",
+    "09_your_own.ipynb": "infuse/own",
 }
 OTHER = {
     "05_probe.ipynb": "notebook-probe",
@@ -96,6 +97,7 @@ def test_the_case_study_is_table_7(place):
         ("04_case_study.ipynb", {"model": "G"}, "unknown model of this case study 'G': .*known: F, backbone"),
         ("05_probe_lama.ipynb", {"probe": "lama-treks"}, "unknown probe 'lama-treks': did you mean 'lama-trex'"),
         ("07_report.ipynb", {"preset": "nothing"}, "preset 'nothing' has no finished fine-tuning run"),
+        ("09_your_own.ipynb", {"minutes": 0}, "minutes: found 0; expected a number above 0"),
         ("00_start_here.ipynb", {"names": 0}, "names: found 0; expected a number from 1 to 20"),
     ],
 )
