@@ -28,7 +28,9 @@ def with_links(encoded: Encoded, seed: int = 0) -> Encoded:
     for tokens, mentions in zip(encoded.tokens.rows(), spans, strict=True):
         starts = np.repeat(mentions[:, 0], 2)
         ids.append(np.insert(tokens, starts, tokens[0]).tolist())
-        link = np.insert(np.full(len(tokens), NOTHING), starts, [rng.integers(ENTITIES), NOTHING] * len(mentions))
+        link = np.insert(
+            np.full(len(tokens), NOTHING), starts, np.tile([int(rng.integers(ENTITIES)), NOTHING], len(mentions))
+        )
         links.append(link.tolist())
     columns = encoded.columns | {"input_ids": Ragged.of(ids), "link_rows": Ragged.of(links)}
     return Encoded(columns, encoded.pads | {"link_rows": NOTHING})

@@ -14,7 +14,11 @@ SMALL = (  # few entities, one task, one way of tuning, one seed
     "map_tuning.general.epochs=2",
     "seeds=[0]",
     "models=[backbone]",
-    "map_tuning.models=[chance, plain, mapping, mapping_task, mapping_shuffled, retrieval, oracle]",
+    "map_tuning.models=[chance, plain, mapping, mapping_task, retrieval, oracle]",
+    "map_tuning.tasks.typing.training.epochs=10",
+    "map_tuning.tasks.typing.training.learning_rate=3.0e-4",
+    "map_tuning.tasks.typing.mapping.epochs=10",
+    "map_tuning.tasks.typing.mapping.learning_rate=1.0e-2",
     "map_tuning.tunings={full: {}}",
 )
 
