@@ -135,7 +135,7 @@ def test_a_misspelt_key_is_refused_without_torch():
         (f"knowledge.{'x' * 300}={{}}", "is no name for a knowledge entry"),
         ("tasks=[]", r"tasks: found \[\]; expected a list of at least 1, each text"),
         ("tasks=[[1]]", r"tasks\[0\]: found \[1\]; expected text"),
-        ("tasks={}", "tasks: found none; expected at least one, a section probe, or knowledge with test: true"),
+        ("tasks={}", "tasks: found none; expected at least one, a section probe or map_tuning, or knowledge"),
         ("tasks.typing.regimes=[]", r"tasks.typing.regimes: found \[\]; expected a list of at least 1, each one of"),
         ("tasks.typing.regimes=[frozen, frozen]", "regimes: .* expected at least one, none twice"),
         ("tasks.typing.models={paper: []}", r"tasks.typing.models.paper: found \[\]; expected a list of at least 1"),
