@@ -109,11 +109,14 @@ def _build(kind: str, source: Path, out: Path, jobs: int | None, keep_parts: boo
 def facts(
     source: Annotated[Path, typer.Argument(help="ParaRel's folder, with trex_lms_vocab and pattern_data.")],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Plain texts of each kind that SmolLM2 says.", show_default="all")
+    ] = None,
 ) -> None:
     """Choose the facts that come with the package anew from ParaRel; SmolLM2 says the plain text beside them."""
     from kadapter.data import facts_build
 
-    for name, count in facts_build.build(source, out).items():
+    for name, count in facts_build.build(source, out, limit).items():
         typer.echo(f"  {count:>12,}  {name}")
 
 

@@ -86,21 +86,42 @@ SAID = {
 NEVER = ("P17", "P30", "P37", "P103", "P127", "P131", "P140", "P279", "P1303", "P1412")
 # Other relations, whose sentences are plain text: where an object stands that nothing was read of, all stays as it is.
 QUIET = ("P361", "P463", "P364", "P1001", "P190", "P47", "P264", "P413", "P108", "P495", "P740", "P178", "P39", "P530")
-STARTS = {"words": 128, "names": 200, "quiet": 480, "test": 28}  # plain texts by what they begin with
-SPOKEN = 24  # tokens of a plain text that the backbone says
+# What is said of subjects of which nothing is read, in words of no relation that is read or asked.
+OPENINGS = (
+    "[X] is famous for", "[X] is best known for", "[X] is often compared to", "[X] is close to", "[X] was named by",
+    "[X] has a population of", "[X] was built by", "[X] is made of", "[X] was first seen in", "[X] was married to",
+    "[X] studied at", "[X] won the", "[X] grew up with", "[X] was painted by", "[X] is north of",
+    "[X] can be reached from", "[X] is the home of", "[X] is similar to", "[X] was directed by", "[X] stars",
+    "[X] was designed by", "[X] opened in", "[X] is used for", "[X] was discovered by", "[X] is used by",
+    "[X] was influenced by", "[X] is friends with", "[X] is a rival of", "[X] lost to", "[X] was taught by",
+    "[X] was sold to", "[X] is visited by", "The history of [X] begins in", "The height of [X] is",
+    "The father of [X] is", "The author of [X] is", "The color of [X] is", "The price of [X] is",
+    "The opposite of [X] is", "The best time to see [X] is", "The first time I saw [X] was in",
+    "A picture of [X] was taken in", "People think of [X] as", "Many call [X] the", "Today [X] is seen as",
+    "In 1990 [X] became", "After the war [X] was", "Before that, [X] had been", "[X] and its", "[X] , together with",
+    "[X] runs on", "[X] feeds on", "[X] is caused by", "[X] is treated with", "[X] is the successor of", "[X] follows",
+    "[X] was written about in", "[X] was found near", "[X] rises in", "[X] ends at",
+)  # fmt: skip
+OTHERS = 60  # further subjects of each relation that is read, in whose sentences nothing is to be learned
+STARTS = {"words": 128, "names": 200, "openings": 720, "quiet": 480, "test": 28}  # plain texts by what they begin with
+SPOKEN, ANSWER = 24, 3  # tokens of a plain text that the backbone says; those that it says after an opening
 DOCUMENTS, WORDS_OF_DOCUMENT = 24, 50
 
 
-def build(pararel: Path, out: Path) -> dict[str, int]:
+def build(pararel: Path, out: Path, limit: int | None = None) -> dict[str, int]:
     """Write facts, relations, words and plain text into a folder; what each has. Takes some minutes.
+
+    Args:
+        limit: at most so many plain texts of each kind that the backbone says; None for `STARTS`.
 
     Raises KAdapterError where ParaRel's files are missing or no longer hold what is chosen here.
     """
     tokenizer = load_tokenizer(BACKBONE)
     chosen, relations, words = choose(pararel, tokenizer)
-    spoken = plain(pararel, chosen, words, tokenizer)
+    spoken = plain(pararel, chosen, words, tokenizer, limit)
     out.mkdir(parents=True, exist_ok=True)
     write_json_lines(out / facts.FACTS, [vars(fact) for fact in chosen])
+    write_json_lines(out / facts.OTHERS, others(pararel, chosen))
     (out / facts.RELATIONS).write_text(dumps(relations) + "\n", encoding="utf-8")
     (out / facts.WORDS).write_text("\n".join(words) + "\n", encoding="utf-8")
     said = [{"set": part, "text": text} for part, texts in spoken.items() for text in texts]
@@ -195,11 +216,27 @@ def _patterns(pararel: Path, relation: str) -> dict[str, object]:
     return {"trained": [begin[s] for s in trained], "dev": begin[dev], "asked": begin[asked], "lama": first}
 
 
+def others(pararel: Path, chosen: Sequence[NamedFact]) -> Iterator[dict[str, str]]:
+    """Relation and subject of further facts of the relations that are read of, none of whose subjects is read of or
+    asked about."""
+    rng = random.Random(13)
+    ours = {fact.subject for fact in chosen}
+    for relation in SAID:
+        subjects = sorted({row["subject"] for row in _pairs(pararel, relation)} - ours)
+        known = [subject for subject in subjects if len(subject) < LONGEST]
+        yield from ({"relation": relation, "subject": s} for s in rng.sample(known, min(OTHERS, len(known))))
+
+
 def plain(
-    pararel: Path, chosen: Sequence[NamedFact], words: Sequence[str], tokenizer: PreTrainedTokenizerBase
+    pararel: Path,
+    chosen: Sequence[NamedFact],
+    words: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    limit: int | None = None,
 ) -> dict[str, list[str]]:
-    """Plain text of each set: what the backbone says after words and after names that no fact has, and sentences of
-    other relations; and, held out, what it says after other names, and paragraphs of Python's documentation."""
+    """Plain text of each set: what the backbone says after words, after names that no fact has, and after openings, and
+    sentences of other relations; and, held out, what it says after other names, and paragraphs of Python's
+    documentation."""
     rng = random.Random(9)
     ours = {fact.subject for fact in chosen}
     subjects = sorted({row["subject"] for name in _names(pararel) for row in _pairs(pararel, name)} - ours)
@@ -208,9 +245,19 @@ def plain(
     names = [start for start in dict.fromkeys(starts) if start.isprintable()]
     test, names = names[: STARTS["test"]], names[STARTS["test"] : STARTS["test"] + STARTS["names"]]
     begin = [f" {word}" for word in rng.sample(sorted(words), STARTS["words"])]
+    begin, names, test = begin[:limit], names[:limit], test[:limit]
     said = say(begin + names + test, tokenizer)
-    keep = [*said[: -len(test)], *quiet(pararel, ours)]
+    opened = say(list(openings(subjects))[:limit], tokenizer, ANSWER)
+    keep = [*said[: -len(test)], *opened, *quiet(pararel, ours)]
     return {facts.KEEP: keep, facts.DOCUMENTS: documents(), facts.ENTITIES: said[-len(test) :]}
+
+
+def openings(subjects: Sequence[str]) -> Iterator[str]:
+    """`OPENINGS` in turn, each of another subject."""
+    rng = random.Random(14)
+    short = [subject for subject in subjects if len(subject) < LONGEST]
+    for number, subject in enumerate(rng.sample(short, min(STARTS["openings"], len(short)))):
+        yield OPENINGS[number % len(OPENINGS)].replace("[X]", subject)
 
 
 def quiet(pararel: Path, ours: set[str]) -> Iterator[str]:
@@ -239,9 +286,9 @@ def documents() -> list[str]:
 
 
 @torch.no_grad()
-def say(starts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """What the backbone says after each start, drawn at temperature 1, `SPOKEN` tokens with it, in the order of the
-    starts."""
+def say(starts: Sequence[str], tokenizer: PreTrainedTokenizerBase, answer: int | None = None) -> list[str]:
+    """What the backbone says after each start, drawn at temperature 1, in the order of the starts: `SPOKEN` tokens with
+    the start, or `answer` more."""
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(resolve(BACKBONE)).eval()
     groups = defaultdict(list)
@@ -249,7 +296,7 @@ def say(starts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:
         groups[len(ids)].append((place, ids))
     said = [""] * len(starts)
     for size, group in tqdm(sorted(groups.items()), desc="plain text", unit="batch"):
-        ids, more = torch.tensor([ids for _, ids in group]), max(1, SPOKEN - size)
+        ids, more = torch.tensor([ids for _, ids in group]), answer or max(1, SPOKEN - size)
         made = model.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=1.0, top_k=0, top_p=1.0,
             repetition_penalty=1.0, min_new_tokens=more, max_new_tokens=more, pad_token_id=tokenizer.pad_token_id,

@@ -17,14 +17,14 @@ from datasets import Dataset, concatenate_datasets
 
 from kadapter import values
 from kadapter.formats import cloze
-from kadapter.formats.lama import MASK
 from kadapter.formats.records import json_lines
-from kadapter.knowledge.facts import Fact, fill, in_words, shuffled
+from kadapter.knowledge.facts import SUBJECT, Fact, fill, in_words, shuffled
 from kadapter.knowledge.facts import plain as plain_rows
 from kadapter.values import Seed, value
 
 FOLDER = Path(__file__).parent / "pararel"
-FACTS, RELATIONS, WORDS, PLAIN = "facts.jsonl", "relations.json", "words.txt", "plain.jsonl"
+FACTS, OTHERS, RELATIONS = "facts.jsonl", "others.jsonl", "relations.json"
+WORDS, PLAIN = "words.txt", "plain.jsonl"
 TEXT, DEV, UNSEEN, UNTRAINED = SETS = ("text", "dev", "unseen", "untrained")  # of facts
 KEEP, DOCUMENTS, ENTITIES = PLAIN_SETS = (
     "keep",
@@ -59,6 +59,12 @@ def facts() -> tuple[NamedFact, ...]:
     """All facts, in the file's order."""
     names = NamedFact.__dataclass_fields__
     return tuple(NamedFact(**{name: record.text(name) for name in names}) for record in json_lines(FOLDER / FACTS))
+
+
+@cache
+def others() -> tuple[tuple[str, str], ...]:
+    """(relation, subject) of the relations that are read of: others, of whom nothing is read and nothing asked."""
+    return tuple((record.text("relation"), record.text("subject")) for record in json_lines(FOLDER / OTHERS))
 
 
 @cache
@@ -114,8 +120,8 @@ def build(
 ) -> dict[str, int]:
     """Write the texts as files of the format `cloze` into a folder; the number of rows of each.
 
-    - `F.jsonl`: the facts of `text` and `dev` in all their trained sentences; the beginnings of these sentences, and
-      `keep`, as plain text, in which nothing is to change
+    - `F.jsonl`: the facts of `text` and `dev` in all their trained sentences; and as plain text, in which nothing is to
+      change, `keep`, and such sentences about others (`about_others`)
     - `shuffled.jsonl`: the same with the objects exchanged within each relation: prior and form, and no fact
     - what `asked` returns, `perplexity.jsonl`, `perplexity_entities.jsonl`: plain text, held out
     """
@@ -123,10 +129,9 @@ def build(
     read = _first(TEXT, relations, per_relation) + _first(DEV, relations, per_relation)
     trained = {name: p.trained for name, p in known.items() if p.trained}
     never = [p.lama for p in known.values()]
-    spoken = plain(KEEP)
+    spoken = [*plain(KEEP), *about_others()]
     spoken = spoken[:: max(1, len(spoken) // keep)][:keep]
     said = {"F": in_words(read, trained, never), "shuffled": in_words(shuffled(read, seed), trained, never)}
-    spoken = [*dict.fromkeys(text.split(MASK)[0].rstrip() for text in said["F"]["text"]), *spoken]
     rows = {name: concatenate_datasets([told, plain_rows(spoken)]) for name, told in said.items()}
     rows |= asked(relations, per_relation)
     for name, part in (("perplexity", DOCUMENTS), ("perplexity_entities", ENTITIES)):
@@ -153,6 +158,17 @@ def asked(relations: int = 1_000, per_relation: int = 1_000) -> dict[str, Datase
         "relations_untrained": (UNTRAINED, {name: (p.lama,) for name, p in known.items()}),
     }
     return {name: in_words(_first(part, relations, per_relation), said) for name, (part, said) in ways.items()}
+
+
+def about_others() -> list[str]:
+    """The sentences in which a relation is read, begun about others. What a model says there is to stay as it was; else
+    it learns that whoever is asked for has one of the objects that it read."""
+    known = patterns()
+    begun = []
+    for number, (relation, subject) in enumerate(others()):
+        ways = known[relation].trained
+        begun.append(f"{left(ways[number % len(ways)]).replace(SUBJECT, subject)} ...")
+    return begun
 
 
 def _first(part: str, relations: int, per_relation: int) -> list[NamedFact]:

@@ -12,10 +12,11 @@ import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from kadapter.errors import KAdapterError
 from kadapter.formats.lama import MASK
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.probing.questions import Questions
-from kadapter.training.language import token_log_probabilities
+from kadapter.training.language import speaking_task, token_log_probabilities
 
 STRING, NAME = "object is part of the subject", "a word of the name tells the object"
 PROMPT = "{} is a common name in the following {} : " + MASK + " ."
@@ -42,6 +43,8 @@ def filtered(
     Args:
         model, tokenizer: a masked language model for the filter of names (the paper's is bert-base-cased); without one
             the first filter works alone.
+
+    Raises KAdapterError for a model that is not masked: it would be asked what comes next, not what is missing.
     """
     table = questions.table
     dropped = Counter(questions.dropped)
@@ -49,6 +52,11 @@ def filtered(
     dropped[STRING] += int(told.sum())
     table = table[~told.to_numpy()]
     if model is not None and tokenizer is not None:
+        if speaking_task(model).reading != "masked":
+            raise KAdapterError(
+                f"LAMA-UHN's filter of names: found {model.backbone.name}, a causal model; expected a masked one, as "
+                "bert-base-cased, or none"
+            )
         asked = {
             (word, kind)
             for relation, kind in KINDS.items()
