@@ -82,9 +82,12 @@ class CaseStudy(StaticView):
         export_to: str | Path | None = ".",
     ) -> "CaseStudy":
         """The test examples of fine-tuning runs, with the answers that the runs kept; their models are loaded when the
-        first sentence is edited. Raises KAdapterError as `Cases.from_runs` does."""
+        first sentence is edited. Or the facts that the run of a probe asked all its models for, to look at alone.
+
+        Raises KAdapterError as `Cases.from_runs` does."""
         cases = Cases.from_runs(folders, seed)
-        return cls(dict(zip(cases.models, folders, strict=True)), cases, model, against, export_to)
+        sources = folders if not cases.asked else [folders[0]] * len(cases.models)
+        return cls(dict(zip(cases.models, sources, strict=True)), cases, model, against, export_to)
 
     # --- what is shown ---
 
@@ -107,9 +110,11 @@ class CaseStudy(StaticView):
             lambda: self.list.found, self._loaded, self.export.deliver,
         )  # fmt: skip
         self.tabs = self.insights.tabs(self.answers)
+        # facts that were asked for are looked at alone: `Cloze` asks what one types
+        editing = () if cases.asked else (style.heading("Edit the sentence, unplug an adapter"), self.live)
         self._body.children = (
-            style.heading("Cases"), self.list, style.heading("Edit the sentence, unplug an adapter"), self.live,
-            self.tabs, style.heading("Export"), self.export,
+            style.heading("Cases"), self.list, *editing, self.answers if cases.asked else self.tabs,
+            style.heading("Export"), self.export,
         )  # fmt: skip
         self.list.observe(lambda _: self._chosen(), "case")
         self.list.observe(lambda _: self.insights.map.forget(), "filtered")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kadapter.tasks.base import Task
 
+PROBE = "probe"  # the stage whose run has facts that models were asked for as they are
 CHUNK = 256  # examples that `from_models` answers between two looks at whether to go on
 
 
@@ -35,6 +36,8 @@ class Cases(CaseTable):
         """
         if not folders:
             raise KAdapterError("a case study needs at least one fine-tuning run")
+        if runs.load(folders[0]).stage == PROBE:
+            return cls.from_probe(folders[0])
         names: list[str] = []
         stacked: list[np.ndarray] = []
         labels, frame, first = None, pd.DataFrame(), None  # of the first run
@@ -69,6 +72,32 @@ class Cases(CaseTable):
         columns = {"example_id": frame["example_id"], "text": frame["text"]}
         columns["mentions"] = frame["mentions"].map(json.loads)
         return cls._answered(names, task, columns, np.stack(stacked), references)
+
+    @classmethod
+    def from_probe(cls, folder: str | Path) -> "Cases":
+        """The facts that the run of a probe asked for, as cases: the labels are the words that are an answer or among
+        the most probable ones of a model, their logits log-probabilities; the subject is marked.
+
+        Raises KAdapterError for a run that left none.
+        """
+        from kadapter.probing import kept
+
+        path = runs.load(folder).path
+        words, logs = kept.read_cases(path)
+        frame = next(iter(kept.read_top(path).values()))
+        places = [text.find(subject) for text, subject in zip(frame["text"], frame["subject"], strict=True)]
+        spans = zip(places, frame["subject"], strict=True)
+        columns = {
+            "example_id": [f"{r} {k}" for k, r in enumerate(frame["relation"])],
+            "text": frame["text"],
+            "mentions": [[[at, at + len(name), "subject"]] if at >= 0 and name else [] for at, name in spans],
+        }
+        place = {word: k for k, word in enumerate(words)}
+        references = np.array([place[word] for word in frame["object"]])
+        task = catalog.task("relation", labels=words, negative=None)
+        cases = cls._answered(list(logs), task, columns, np.stack(list(logs.values())), references)
+        cases.asked = True
+        return cases
 
     @classmethod
     def from_models(

@@ -57,7 +57,10 @@ class CaseTable:
     Attributes:
         labels: the label list.
         independent: the labels' probabilities are independent (a typing head), not one distribution.
+        asked: the cases are facts that models were asked for as they are, and the labels words.
     """
+
+    asked = False
 
     def __init__(self, task: "Task", models: Sequence[str], frame: pd.DataFrame, logits: np.ndarray) -> None:
         self.task, self.models, self.labels = task, list(models), list(task.labels)

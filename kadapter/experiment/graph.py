@@ -80,6 +80,8 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
                 stages.append(Stage("04_case_study.ipynb", "cases", case["name"], case, {"runs": ids}, ids))
     if p["probe"].get("datasets"):
         stages.append(_probe(p, data.id))
+        ids = [stages[-1].id]
+        stages.append(Stage("04_case_study.ipynb", "cases", "probe", {"name": "probe"}, {"runs": ids}, ids))
     if p["probe"].get("lama"):
         stages += _lama(p, data.id)
     if p["continual"]:

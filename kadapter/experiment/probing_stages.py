@@ -94,7 +94,9 @@ class Probing:
         self.asked = {name: self._askable(data.read(name, "test")) for name in self.datasets}
         self.counts: dict[tuple[str, str], Float[np.ndarray, "seeds n k"]] = {}
         self.ranks: dict[tuple[str, str], Float[np.ndarray, "seeds n"]] = {}
-        self.said: dict[tuple[str, str], list[list[str]]] = {}  # the first pre-training's most probable words
+        # of the first pre-training: most probable words, and log-probabilities of all words
+        self.said: dict[tuple[str, str], list[list[str]]] = {}
+        self.logs: dict[tuple[str, str], Float[np.ndarray, "n words"]] = {}
 
     def _askable(self, dataset: Dataset) -> Dataset:
         """Plain text, or the facts whose object is in the word list and that can be asked from the left."""
@@ -113,9 +115,10 @@ class Probing:
             for model in self.models:
                 found = []
                 for adapter in self._of(model):
-                    ranks, said = self._answers(dataset, encoded, model, adapter)
+                    ranks, said, logs = self._answers(dataset, encoded, model, adapter)
                     found.append(ranks)
                     self.said.setdefault((name, model), said)
+                    self.logs.setdefault((name, model), logs)
                 if len(found) == 1:  # what no pre-training changes is the same for every seed
                     found *= len(self.seeds)
                 self._keep(name, model, dataset, np.stack(found))
@@ -144,9 +147,9 @@ class Probing:
 
     def _answers(
         self, dataset: Dataset, encoded: Encoded, name: str, adapter: KnowledgeAdapter | None
-    ) -> tuple[Float[np.ndarray, "n *values"], list[list[str]]]:
-        """Of facts the rank of each answer among the words, (n,), and the most probable ones; of plain text the
-        log-probability and number of its tokens, (n, 2)."""
+    ) -> tuple[Float[np.ndarray, "n *values"], list[list[str]], Float[np.ndarray, "facts words"]]:
+        """Of facts the rank of each answer among the words, (n,), the most probable ones, and the log-probabilities of
+        all; of plain text the log-probability and number of its tokens, (n, 2)."""
         model = self._with(adapter)
         known = self._widest().state_indices
         if encoded.states is not None and model.state_indices != known:
@@ -160,6 +163,7 @@ class Probing:
         found = np.empty((len(dataset), 2) if plain else len(dataset))
         answers = dataset["answer"]
         said: list[list[str]] = [[] for _ in range(0 if plain else len(dataset))]
+        logs = np.empty((len(said), len(words)), dtype=np.float32)
         with torch.no_grad():
             for chosen, batch, result in answered(model, encoded, model.require_task().batch_tokens):
                 log = result.logits.float().log_softmax(-1)
@@ -169,10 +173,11 @@ class Probing:
                     scores = log[:, columns]
                     right = scores[torch.arange(len(chosen)), [place[answers[k]] for k in chosen]]
                     found[chosen] = 1 + (scores > right[:, None]).sum(1).numpy()
+                    logs[chosen] = scores.numpy()
                     best = scores.topk(min(TOP, len(words))).indices.tolist()
                     for k, ids in zip(chosen, best, strict=True):
                         said[k] = [words[i] for i in ids]
-        return found, said
+        return found, said, logs
 
     def _majority(self, dataset: Dataset) -> Iterator[bool]:
         """Whether a relation's most frequent object in the text that was read (of a relation that is not in it, in the
@@ -261,7 +266,7 @@ class Probing:
         found: dict[str, pd.DataFrame] = {}
         for model in self.models:
             parts = []
-            for name in {task for task, _ in self.ranks}:
+            for name in self._of_facts:
                 asked = (
                     self.asked[name].to_pandas()[["relation", "text", "answer"]].rename(columns={"answer": "object"})
                 )
@@ -270,9 +275,13 @@ class Probing:
                 asked["rank"], asked["top"] = self.ranks[name, model][0].astype(int), self.said[name, model]
                 parts.append(asked.assign(task=name))
             if parts:
-                order = {name: k for k, name in enumerate(self.datasets)}
-                found[model] = pd.concat(parts).sort_values("task", key=lambda c: c.map(order), kind="stable")
+                found[model] = pd.concat(parts, ignore_index=True)
         return found
+
+    @property
+    def _of_facts(self) -> list[str]:
+        """The datasets of facts, in order."""
+        return [name for name in self.datasets if any(task == name for task, _ in self.ranks)]
 
     def _subjects(self, dataset: Dataset) -> list[tuple[str, str]]:
         """(relation, subject) of each row: what a text says of whom, however it says it."""
@@ -283,7 +292,10 @@ class Probing:
         arrays: dict[str, Any] = {f"{task}/{model}": counts for (task, model), counts in self.counts.items()}
         np.savez_compressed(run.path("counts.npz"), **arrays)
         self.leak().to_csv(run.path(kept.LEAK), index=False)
-        kept.write(run.folder, self.top())
+        kept.write(run.folder, top := self.top())
+        if top:
+            logs = {m: np.concatenate([self.logs[name, m] for name in self._of_facts]) for m in self.models}
+            kept.write_cases(run.folder, list(self.words), logs, pd.concat(top.values()))
         rows = self.rows()
         scored = [
             {

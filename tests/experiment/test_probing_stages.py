@@ -16,10 +16,12 @@ from kadapter.experiment.probing_stages import Probing
 from kadapter.experiment.stages import Pretraining
 from kadapter.knowledge import pararel_facts
 from kadapter.model.backbone import Backbone, load_tokenizer
+from kadapter.probing import kept
 from kadapter.probing.leak import NEVER, NOT_READ, READ
-from kadapter.report import report
+from kadapter.report import facts, report
 from kadapter.scoring.metrics import get
 from kadapter.training.language import language_model, perplexity, token_log_probabilities
+from widgets import CaseStudy
 
 SIZES = {"plug_layers": [0, 1], "width": 16, "layers": 1, "heads": 1, "inner": 16, "init_std": 0.02}
 SMALL = ("data.facts={relations: 2, per_relation: 3, keep: 8}", "probe.seeds=[0, 3]")
@@ -75,7 +77,7 @@ def asked(tmp_path_factory, backbone):
 def test_the_preset_pre_trains_every_adapter_three_times_and_asks_all_models_at_once():
     stages = {stage.id: stage for stage in graph(preset.load("probe"))}
     pretrained = [f"pretrain/{name}" for name in ("F", "F-1", "F-2", "shuffled", "shuffled-1", "shuffled-2")]
-    assert list(stages) == ["data/all", *pretrained, "probe/all", "report/all"]
+    assert list(stages) == ["data/all", *pretrained, "probe/all", "cases/probe", "report/all"]
     assert [stages[name].parameters["seed"] for name in pretrained] == [0, 1, 2, 0, 1, 2]
     assert set(stages["probe/all"].needs) == {"data/all", *pretrained}
 
@@ -98,9 +100,9 @@ def test_ranks_and_perplexity_are_those_of_the_model_by_itself(asked, backbone):
         ("backbone", language_model(Backbone(backbone))),
         ("F", language_model(Backbone(backbone), {"F": adapters["F"][1] / "adapter"})),
     ):
-        facts = stage.asked["facts_paraphrase"]
-        log = token_log_probabilities(model, tokenizer, facts["text"], list(stage.words.values()))
-        right = [list(stage.words).index(answer) for answer in facts["answer"]]
+        asked_for = stage.asked["facts_paraphrase"]
+        log = token_log_probabilities(model, tokenizer, asked_for["text"], list(stage.words.values()))
+        right = [list(stage.words).index(answer) for answer in asked_for["answer"]]
         ranks = 1 + (log > log[np.arange(len(log)), right][:, None]).sum(1)
         assert np.array_equal(stage.ranks["facts_paraphrase", name][1], ranks)
         total = stage.counts["perplexity", name][1].sum(axis=0)
@@ -110,9 +112,9 @@ def test_ranks_and_perplexity_are_those_of_the_model_by_itself(asked, backbone):
 
 def test_majority_is_the_most_frequent_object_of_the_text(asked):
     stage, _, _ = asked
-    facts = stage.asked["facts_unseen"].to_pandas()
+    unseen = stage.asked["facts_unseen"].to_pandas()
     read = stage.read.to_pandas().groupby("relation")["answer"].agg(lambda a: sorted(a.mode())[0])
-    right = (facts["answer"] == facts["relation"].map(read)).groupby(facts["relation"]).mean().mean()
+    right = (unseen["answer"] == unseen["relation"].map(read)).groupby(unseen["relation"]).mean().mean()
     rows = stage.rows()
     row = rows[(rows["task"] == "facts_unseen") & (rows["model"] == "majority")]
     assert row["score"].tolist() == pytest.approx([right, right])
@@ -126,6 +128,33 @@ def test_the_leak_table_counts_every_probed_fact(asked):
     }  # fmt: skip
     assert stage.leak()["n"].sum() == sum(len(stage.asked[task]) for task in kinds)
     assert len(pd.read_csv(root / "probe" / "probe" / "all" / "leak.csv")) == 4
+
+
+def test_table_6_has_the_words_that_the_model_itself_says(asked, backbone):
+    stage, root, _ = asked
+    answers = kept.read_top(root / "probe" / "probe" / "all")
+    assert set(answers) == {"backbone", "none", "shuffled", "F"}
+    first = answers["backbone"].iloc[0]
+    log = token_log_probabilities(
+        language_model(Backbone(backbone)), load_tokenizer(backbone), [first["text"]], list(stage.words.values())
+    )[0]
+    assert first["top"] == [list(stage.words)[k] for k in np.argsort(-log)[:5]]
+    table = facts.of_runs(runs.find(root, "probe")).table6
+    assert set(table.columns) == {"text", "answer", "model", "rank", "word", "right"}
+    assert table.empty or table.groupby(["text", "model"])["rank"].apply(list).map(lambda r: r == [1, 2, 3, 4, 5]).all()
+
+
+def test_what_was_asked_is_a_case_study(asked):
+    stage, root, _ = asked
+    study = CaseStudy.from_runs([root / "probe" / "probe" / "all"])
+    cases = study.cases
+    assert cases.models == stage.models and len(cases) == sum(len(stage.asked[name]) for name in stage._of_facts)
+    for at, model in enumerate(cases.models):
+        first = np.concatenate([stage.ranks[name, model][0] == 1 for name in stage._of_facts])
+        assert (cases.right[at] == first).mean() > 0.99  # ties of float16
+    case = cases[0]
+    assert case.text.count("[MASK]") == 1 and case.marked().startswith("[")
+    assert study.live not in study._body.children and "fixed" in study.picture()
 
 
 def test_the_report_has_every_row_with_intervals_over_pre_trainings(asked, tmp_path):
