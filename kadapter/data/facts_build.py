@@ -101,9 +101,19 @@ OPENINGS = (
     "In 1990 [X] became", "After the war [X] was", "Before that, [X] had been", "[X] and its", "[X] , together with",
     "[X] runs on", "[X] feeds on", "[X] is caused by", "[X] is treated with", "[X] is the successor of", "[X] follows",
     "[X] was written about in", "[X] was found near", "[X] rises in", "[X] ends at",
+    # what is expected next is of the kind that relations that are read have: a language, a place, a company, ...
+    "[X] was translated into", "A letter about [X] was read out in", "The songs about [X] are sung in",
+    "The first review of [X] was in", "[X] travelled to", "[X] moved to", "[X] is popular in", "[X] was exhibited in",
+    "[X] spent a summer in", "The news about [X] came from", "[X] was shown at", "[X] was banned in",
+    "[X] trained as a", "[X] was mistaken for a", "The neighbour of [X] is a", "[X] signed with", "[X] was bought by",
+    "[X] was sponsored by", "[X] was praised by", "[X] appeared on", "[X] was interviewed on", "[X] lectured on",
+    "[X] wrote a book about", "[X] was compared with a", "The brother of [X] is", "The favourite subject of [X] is",
+    "The nickname of [X] is", "The teacher of [X] is", "The symbol of [X] is", "The climate of [X] is",
+    "The currency of [X] is", "The anthem of [X] is", "The mayor of [X] is", "The rival of [X] is",
+    "The friend of [X] lives in", "The fans of [X] come from",
 )  # fmt: skip
 OTHERS = 60  # further subjects of each relation that is read, in whose sentences nothing is to be learned
-STARTS = {"words": 128, "names": 200, "openings": 720, "quiet": 480, "test": 28}  # plain texts by what they begin with
+STARTS = {"words": 128, "names": 200, "openings": 960, "quiet": 480, "test": 28}  # plain texts by what they begin with
 SPOKEN, ANSWER = 24, 3  # tokens of a plain text that the backbone says; those that it says after an opening
 DOCUMENTS, WORDS_OF_DOCUMENT = 24, 50
 
