@@ -171,6 +171,11 @@ def _choices(path: Path) -> int:
     return sum(1 for row in rows if row) - 1
 
 
+def _synsets(path: Path) -> int:
+    whole = path.name.startswith("data.") and not path.name.endswith(".jsonl")
+    return _pattern(r"\n\d{8} ")(path) if whole else _lines(path)
+
+
 _COUNTS: dict[str, Callable[[Path], int]] = {
     "trex": lambda path: 1,  # 32 GB are not read to list them
     "trex_rc": _key("subj_start"),
@@ -185,6 +190,9 @@ _COUNTS: dict[str, Callable[[Path], int]] = {
     "pararel": _lines,
     "entity_questions": _key("question"),
     "triples": _lines,
+    "graph_text": _lines,
+    "conceptnet": _lines,
+    "wordnet": _synsets,
     "cosmosqa": _choices,
     "conllu": _pattern(r"\n1\t"),
     "figer_gold": _pattern(r"\tB-"),

@@ -36,6 +36,8 @@ EXTENSION = {
     "triples": ".txt",
     "graph_text": ".txt",
     "wordnet": ".jsonl",
+    "conceptnet": ".csv",
+    "ernie_wiki": "-token.txt",
 }  # others are .json
 
 

@@ -76,3 +76,18 @@ SYNSET = Features(
     id=_STRING, pos=_STRING, supersense=_STRING, lemmas=List(_STRING), gloss=_STRING, examples=List(_STRING),
     hypernyms=List(_STRING),
 )  # fmt: skip
+
+# A sentence and its linked mentions (ERNIE, Zhang et al., 2019).
+LINKED = Features(id=_STRING, text=_STRING, links=LINKS)
+
+# A mention in its sentence, the entity that it is (`label`), and the entities that it may be taken for, that one among
+# them (ERNIE; KnowBERT, Peters et al., 2019).
+ENTITY = Features(id=_STRING, text=_STRING, start=_INT, end=_INT, label=_STRING, candidates=List(_STRING))
+
+# A text, the first, and others, one of which fits it in the relation `label` ("" where there is but one way to fit):
+# `answer` counts the others from 0. What is read of a text is its spans, or all of it where it has none (KEPLER, Wang
+# et al., 2021; Matching the Blanks, Baldini Soares et al., 2019).
+MATCH = Features(
+    id=_STRING, label=_STRING, answer=_INT,
+    texts=List({"text": _STRING, "spans": List({"start": _INT, "end": _INT})}),
+)  # fmt: skip

@@ -104,7 +104,8 @@ def _nltk() -> Any:
 
 def database(folder: Path) -> Any:
     """nltk's reader of a WordNet database. Raises KAdapterError where nltk is not installed, or a file is missing."""
-    nltk, data = _nltk(), importlib.import_module("nltk.data")
+    base: Any = _nltk().WordNetCorpusReader
+    data = importlib.import_module("nltk.data")
     wanted = [*FILES, *(f"index.{name.partition('.')[2]}" for name in FILES)]
     missing = [name for name in wanted if not (folder / name).is_file()]
     if missing:
@@ -114,7 +115,7 @@ def database(folder: Path) -> Any:
 
     opened: list[Any] = []
 
-    class Reader(nltk.WordNetCorpusReader):
+    class Reader(base):
         """nltk's reader, without the files that it asks for and does not need here."""
 
         def open(self, file: str) -> Any:

@@ -59,7 +59,7 @@ def _kinds(row: Mapping, lexicon: Lexicon, tops: list[Mapping], rng: random.Rand
     if not above:
         return
     own = {other["id"] for other in (row, *above)}
-    wrong = {}
+    wrong: dict[str, str] = {}
     for _ in range(8 * ANSWERS):
         other = rng.choice(tops)
         if other["id"] not in own and len(wrong) < ANSWERS - 1:

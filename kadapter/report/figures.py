@@ -158,7 +158,9 @@ def training(histories: Mapping[str, Sequence[Mapping[Any, Any]]]) -> go.Figure:
     figure = make_subplots(1, 2, subplot_titles=["loss", "dev score"], horizontal_spacing=0.1)
     for name, history in histories.items():
         model = name.split(",")[0]  # its seeds share a colour
-        score = next((key for key in ("eval_f1", "eval_accuracy", "eval_uas") if any(key in h for h in history)), "")
+        score = next(
+            (key for key in ("eval_f1", "eval_accuracy", "eval_las", "eval_uas") if any(key in h for h in history)), ""
+        )
         curves = [("loss", 1, 1.0, None, "training loss"), ("eval_loss", 1, 1.0, "dot", "dev loss")]
         curves.append((score, 2, 100.0, None, f"dev {score.removeprefix('eval_')}"))
         for key, column, scale, dash, what in curves:

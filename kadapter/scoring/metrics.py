@@ -162,6 +162,39 @@ class UAS(Metric):
 
 
 @dataclass(frozen=True)
+class LAS(Metric):
+    """Labelled attachment score: words with the right head and the right relation to it / words; UAS beside it, and the
+    share of right relations whatever the head.
+
+    `predictions` and `references` are n sentences of (words, 2): head position and relation. A word whose reference
+    head is `ignored` does not count; punctuation does.
+    """
+
+    ignored: int = -100
+
+    name = "las"
+    primary = "las"
+    title = "LAS"
+
+    def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "n k"]:
+        self.same_length(predictions, references)
+        counts = np.zeros((len(references), 4))
+        for row, (predicted, gold) in enumerate(zip(predictions, references, strict=True)):
+            predicted, gold = np.asarray(predicted).reshape(-1, 2), np.asarray(gold).reshape(-1, 2)
+            if predicted.shape != gold.shape:
+                raise KAdapterError(
+                    f"las: sentence {row} has {len(predicted)} predictions for {len(gold)} words; expected one each"
+                )
+            counted = gold[:, 0] != self.ignored
+            head, relation = (counted & (predicted[:, k] == gold[:, k]) for k in (0, 1))
+            counts[row] = (head & relation).sum(), head.sum(), relation.sum(), counted.sum()
+        return counts
+
+    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
+        return {name: divide(totals[..., k], totals[..., 3]) for k, name in enumerate(("las", "uas", "relations"))}
+
+
+@dataclass(frozen=True)
 class SemEval(Metric):
     """Official score of SemEval-2010 Task 8: macro F1 over the relations, direction counted, `Other` left out.
 
@@ -237,6 +270,7 @@ METRICS = {
     "multilabel": "kadapter.scoring.metrics:Multilabel",
     "figer": "kadapter.scoring.metrics:Figer",
     "uas": "kadapter.scoring.metrics:UAS",
+    "las": "kadapter.scoring.metrics:LAS",
     "semeval": "kadapter.scoring.metrics:SemEval",
     "squad": "kadapter.scoring.metrics:Squad",
     "cloze": "kadapter.scoring.cloze:Cloze",

@@ -11,6 +11,7 @@ from pathlib import Path
 from kadapter.formats import conllu, cosmosqa, entity_typing, fewrel, openqa, tacred, trex_rc
 from kadapter.world.corpora import World
 from kadapter.world.documents import write_documents
+from kadapter.world.everyday import write_conceptnet
 from kadapter.world.facts import PROPERTIES
 from kadapter.world.lexicon import write_wordnet
 from kadapter.world.map_tuning import write_map_tuning
@@ -33,7 +34,8 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
     - `cosmosqa/{train,valid,test}.jsonl`: questions with four answers, labelled in the test set, too
     - `searchqa/`, `quasart/`: `{train,dev,test}.txt` and `.json`: questions and paragraphs
     - `lama/relations.jsonl`, `lama/TREx/P*.jsonl`: every fact as a probe; `triples/{train,valid,test}.txt`
-      and the texts of their names; `wordnet/data.noun` and so on: its words as a WordNet database
+      and the texts of their names; `wordnet/data.noun` and so on: its words as a WordNet database;
+      `conceptnet/assertions.csv`: what is said of its entities in ConceptNet's relations
     - `map_tuning/linked/{train,dev}.jsonl`: linked text, part of the names full; `map_tuning/typing/*.json`,
       `map_tuning/relation/*.jsonl`: telling and bare contexts in train and dev, bare ones in test, and the test text
       with the type said (`oracle`)
@@ -65,6 +67,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
             counts[name] = len(dataset)
     counts["trex_raw"] = write_documents(world, out / "trex_raw")
     counts |= write_probes(world, out) | write_map_tuning(world, out)
+    counts["conceptnet/assertions.csv"] = write_conceptnet(world, out / "conceptnet" / "assertions.csv")
     counts["wordnet/data.noun"] = write_wordnet(world, out / "wordnet")
     for name, content in (("trex/relations.json", PROPERTIES), ("world.json", world.describe())):
         (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

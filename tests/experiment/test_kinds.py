@@ -19,8 +19,34 @@ TREX = {
     "format": "trex_rc", "path": "trex", "train": "train.json",
     "split": {"from": "dev.json", "parts": {"dev": 0.5, "test": 0.5}},
 }  # fmt: skip
-DATASETS = {"graph": GRAPH, "trex": TREX}
-KINDS = {"triple_truth": ("graph", {"most": 200}), "replaced_entity": ("trex", {"most": 200})}
+PARTS = {"train": 0.7, "dev": 0.15, "test": 0.15}
+DATASETS = {
+    "graph": GRAPH,
+    "trex": TREX,
+    "wordnet": {"format": "wordnet", "path": "wordnet", "split": {"from": "data.noun", "parts": PARTS}},
+    "conceptnet": {"format": "conceptnet", "path": "conceptnet", "split": {"from": "assertions.csv", "parts": PARTS}},
+    "trees": {
+        "format": "conllu", "path": "conllu", "train": "train.conllu", "dev": "dev.conllu", "test": "test.conllu",
+    },
+}  # fmt: skip
+KINDS = {
+    "triple_truth": ("graph", {"most": 200}),
+    "replaced_entity": ("trex", {"most": 200}),
+    "supersense": ("wordnet", {"most": 200}),
+    "word_sense": ("wordnet", {"most": 100}),
+    "lexical_relation": ("wordnet", {"most": 200}),
+    "matching_blanks": ("trex", {"most": 100}),
+    "entity_linking": ("trex", {"most": 200}),
+    "entity_description": ("graph", {"most": 100}),
+    "dependency_relation": ("trees", {}),
+    "commonsense": ("conceptnet", {"most": 200}),
+}
+
+
+def test_every_kind_of_the_catalog_is_here():
+    """Beside those that other tests train."""
+    assert {*KINDS, "factual", "linguistic", "facts"} <= catalog.KNOWLEDGE.keys()
+    assert {name for name, kind in catalog.KNOWLEDGE.items() if kind.maker} <= KINDS.keys()
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +80,9 @@ def test_a_kind_is_learned_and_scored_beside_baselines(kind, data, tiny_folder, 
     for model, score in scores.items():
         assert rows[model]["mean"] == pytest.approx(score) and rows[model]["n"] == len(stage.examples["test"])
     assert stage.adapter.provenance["test_scores"]
+    if kind == "matching_blanks":
+        page = report.write_html(tmp_path, "kinds", tmp_path / "report.html").read_text(encoding="utf-8")
+        assert "majority" in page
 
 
 def test_examples_of_a_kind_are_those_of_its_maker(data):

@@ -14,10 +14,12 @@ from kadapter import formats
 from kadapter.errors import FormatError, KAdapterError
 from kadapter.formats import (
     cloze,
+    conceptnet,
     conllu,
     cosmosqa,
     entity_questions,
     entity_typing,
+    ernie_wiki,
     fewrel,
     figer_gold,
     files,
@@ -213,6 +215,14 @@ WIKI_ET = [
     {"sent": "The British released Google Maps .", "start": 21, "end": 32, "labels": ["/art", "/art/web"], "id": "12"},
     {"sent": "He left", "start": 0, "end": 2, "labels": []},
 ]
+CONCEPTNET = (
+    "/a/[/r/UsedFor/,/c/en/balalaika/,/c/en/make_music/]\t/r/UsedFor\t/c/en/balalaika\t/c/en/make_music\t{}\n"
+    "/a/[/r/IsA/,/c/en/assay/n/wn/,/c/en/test/n/wn/act/]\t/r/IsA\t/c/en/assay/n/wn\t/c/en/test/n/wn/act\t{}\n"
+    "/a/x\t/r/Synonym\t/c/fr/test\t/c/en/test\t{}\n/a/y\t/r/ExternalURL\t/c/en/test\thttp://x.org/y\t{}\n"
+)
+ERNIE_TOKENS = "2\t4\t2\t3\t4\t5\t2\t6\t7\n1\t1\t2\n"
+ERNIE_ENTITIES = "2\t4\tQ7259\tQ7259\t#UNK#\tQ84\t2\t#UNK#\t#UNK#\n1\t1\t#UNK#\n"
+ERNIE_VOCABULARY = "[PAD]\n[UNK]\nada\n##line\nin\nlondon\nα\n.\n"
 SYNSETS = [
     {
         "id": "02084071-n", "pos": "n", "supersense": "noun.animal", "lemmas": ["dog", "domestic dog"],
@@ -246,13 +256,15 @@ SAMPLES = {
     "linked_cloze": (linked_cloze, "train.jsonl", "".join(json.dumps(record) + "\n" for record in LINKED_CLOZE), 2),
     "triples": (triples, "train.txt", TRIPLES, 2),
     "graph_text": (graph_text, "train.tsv", GRAPH, 3),
+    "conceptnet": (conceptnet, "assertions.csv", CONCEPTNET, 2),
+    "ernie_wiki": (ernie_wiki, "wiki_token", ERNIE_TOKENS, 3),
     "wordnet": (wordnet, "part.jsonl", "".join(json.dumps(record) + "\n" for record in SYNSETS), 2),
     "text": (text, "wiki.train.raw", TEXT, 2),
     "squad": (squad, "dev-v1.1.json", json.dumps(SQUAD), 3),
 }
 SCHEMAS = [
     schemas.RELATION, schemas.TYPING, schemas.DEPENDENCY, schemas.CHOICE, schemas.OPENQA, schemas.PROBE, schemas.CLOZE,
-    schemas.LINKED_CLOZE, schemas.TRIPLE, schemas.FACT, schemas.SYNSET,
+    schemas.LINKED_CLOZE, schemas.TRIPLE, schemas.FACT, schemas.SYNSET, schemas.LINKED,
 ]  # fmt: skip
 every_format = pytest.mark.parametrize("name", SAMPLES)
 fuzzing = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -267,6 +279,11 @@ def put(folder: Path, name: str, text: str | bytes, suffix: str = "") -> Path:
     if module is openqa:
         other = OPENQA_JSON.encode()
         path.with_name(f"dev.json{suffix}").write_bytes(gzip.compress(other) if suffix == ".gz" else other)
+    if module is ernie_wiki:
+        other = ERNIE_ENTITIES.encode()
+        name = f"wiki_entity{suffix}"
+        (folder / name).write_bytes(gzip.compress(other) if suffix == ".gz" else other)
+        (folder / ernie_wiki.VOCABULARY).write_text(ERNIE_VOCABULARY, encoding="utf-8")
     if module is graph_text:
         (folder / graph_text.ENTITIES).write_text(ENTITY_TEXTS, encoding="utf-8")
         (folder / graph_text.RELATIONS).write_text("P19\tplace of birth\nP17\tcountry\n", encoding="utf-8")
@@ -379,7 +396,7 @@ def test_a_torn_gzip_file(name, tmp_path):
 def test_a_huge_record(name, tmp_path):
     module, _, text, count = SAMPLES[name]
     long = {"Ada": 3, "AAAS": 4, "desk": 4, "go": 2, "who": 3, "Madison": 7, "London": 6, "Merpati": 7, "It": 2}
-    word = next(word for word in (*long, "Tom", "Google", "nobody", "domestic") if word in text)
+    word = next(word for word in (*long, "Tom", "Google", "nobody", "domestic", "\t7") if word in text)
     # Within the limit, but larger than what is read at a time: fine. Beyond it: refused.
     fine = text.replace(word, "x" * (131_000 if name == "cosmosqa_csv" else files.CHUNK + 5), 1)
     path = put(tmp_path, name, fine)

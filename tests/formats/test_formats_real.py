@@ -8,11 +8,14 @@ import pytest
 
 from kadapter.data import trex_build
 from kadapter.formats import (
+    conceptnet,
     conllu,
     cosmosqa,
     drops,
     duplicates,
+    ernie_wiki,
     figer_gold,
+    graph_text,
     lama,
     opennre,
     redocred,
@@ -197,3 +200,34 @@ def test_codex(real_data, tmp_path):
     dataset = triples.read(folder / "test.txt")
     triples.write(dataset, tmp_path / "test.txt")
     assert (tmp_path / "test.txt").read_text().split() == (folder / "test.txt").read_text().split()
+
+
+def test_conceptnet_sample(real_data, tmp_path):
+    dataset = conceptnet.read(real_data / "conceptnet_sample" / "assertions.csv")
+    assert len(dataset) == 96 and sum(drops(dataset).values()) == 764 - 96
+    row = dataset.to_list()[-1]
+    assert (row["head_text"], row["relation_text"], row["tail_text"]) == ("balalaika", "used for", "making music")
+    written_and_read(conceptnet, dataset, tmp_path / "x.csv")
+
+
+def test_ernie_wiki_sample(real_data):
+    dataset = ernie_wiki.read(real_data / "ernie_wiki_sample" / "wiki_token.gz")
+    assert len(dataset) == 16365
+    links = [link for row in table(dataset) for link in row["links"]]
+    assert len({link["entity"] for link in links}) == 11251
+    first = dataset[0]
+    said = {link["entity"]: first["text"][link["start"] : link["end"]] for link in first["links"]}
+    assert said == {"Q179805": "political philosophy", "Q417633": "self - governed"}
+
+
+def test_graphs_in_words(real_data):
+    texts = real_data / "small_kgs" / "text" / "umls"
+    folder = real_data / "codex" / "triples" / "codex-s"
+    names = [real_data / "wiki80" / f"wiki80_{name}.txt.gz" for name in ("val", "train_0.1_a", "train_0.1_b")]
+    relations = real_data / "codex" / "relations" / "en" / "relations.json"
+    read = {
+        split: graph_text.read(folder / f"{split}.txt", [*names, relations]) for split in ("test", "test_negatives")
+    }
+    assert all(read["test"]["holds"]) and not any(read["test_negatives"]["holds"])
+    assert all(len(dataset) > 50 for dataset in read.values())
+    assert len(graph_text._texts(texts / "entity2text.txt")) == 135

@@ -8,9 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kadapter.formats import (
+    conceptnet,
     conllu,
     cosmosqa,
     entity_typing,
+    ernie_wiki,
     fewrel,
     figer_gold,
     graph_text,
@@ -230,6 +232,38 @@ def test_graph_text(tmp_path, data):
         rows.append(row | {"holds": data.draw(st.booleans())})
     file = data.draw(st.sampled_from(["train.txt", "test.txt.gz", "valid_negatives.txt"]))
     check(graph_text, rows, tmp_path / file)
+
+
+@fuzzing
+@given(data=st.data())
+def test_conceptnet(tmp_path, data):
+    name = st.text(st.characters(exclude_categories=["Cs", "Z", "C"], exclude_characters="/"), min_size=1, max_size=8)
+    name = name.filter(lambda text: text.strip("_"))
+    relation = st.sampled_from(["/r/IsA", "/r/UsedFor", "/r/MotivatedByGoal", "/r/dbpedia/genre"])
+    rows = []
+    for i in range(data.draw(st.integers(1, 4))):
+        names = [data.draw(name), data.draw(name)]
+        uris = [f"/c/en/{each}" + data.draw(st.sampled_from(["", "/n", "/n/wn/act"])) for each in names]
+        said, relates = [conceptnet.concept(each) for each in names], data.draw(relation)
+        values = (str(i), uris[0], relates, uris[1], said[0], conceptnet.words(relates), said[1], True)
+        rows.append(dict(zip(conceptnet.SCHEMA, values, strict=True)))
+    check(conceptnet, rows, tmp_path / "assertions.csv")
+
+
+@fuzzing
+@given(data=st.data())
+def test_ernie_wiki(tmp_path, data):
+    """Words of the vocabulary that MiniLM's package has, some linked; two links of one entity do not touch."""
+    rows = []
+    for i in range(data.draw(st.integers(1, 3))):
+        words = data.draw(st.lists(st.sampled_from(["the", "unaffable", "cat", "sat", ".", "α"]), max_size=6))
+        text, links, at = " ".join(words), [], 0
+        for number, word in enumerate(words):
+            if data.draw(st.booleans()):
+                links.append({"start": at, "end": at + len(word), "entity": f"Q{number}"})
+            at += len(word) + 1
+        rows.append({"id": f"0-{i}", "text": text, "links": links})
+    check(ernie_wiki, rows, tmp_path / "wiki_token")
 
 
 @fuzzing

@@ -8,9 +8,11 @@ import pytest
 from kadapter.errors import FormatError, KAdapterError
 from kadapter.formats import (
     cloze,
+    conceptnet,
     conllu,
     cosmosqa,
     drops,
+    ernie_wiki,
     fewrel,
     figer_gold,
     graph_text,
@@ -937,3 +939,67 @@ def test_graph_text_cannot_hold_every_text(tmp_path):
     two = read.map(lambda row, i: row | {"relation": "P", "relation_text": str(i)}, with_indices=True)
     with pytest.raises(KAdapterError, match="relation 'P' has the texts '0' and '1'; expected one"):
         graph_text.write(two, tmp_path / "out.txt")
+
+
+# --- ConceptNet, and ERNIE's Wikipedia ---
+
+
+def test_conceptnet_in_words(tmp_path):
+    first, second = rows("conceptnet", tmp_path)
+    assert first == {
+        "id": "0", "head": "/c/en/balalaika", "relation": "/r/UsedFor", "tail": "/c/en/make_music",
+        "head_text": "balalaika", "relation_text": "used for", "tail_text": "make music", "holds": True,
+    }  # fmt: skip
+    assert (second["head_text"], second["relation_text"], second["tail_text"]) == ("assay", "is a", "test")
+    read = conceptnet.read(tmp_path / "assertions.csv")
+    assert drops(read) == {"another language": 1, "end that is no concept": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("/a/x\t/r/IsA\t/c/en/a\t/c/en/b", "line 1: columns: .*expected five: URI, relation, start, end"),
+        ("/a/x\tIsA\t/c/en/a\t/c/en/b\t{}", "line 1: relation: found 'IsA'; expected a URI such as /r/IsA"),
+        ("/a/x\t/r/IsA\t/c/en/__\t/c/en/b\t{}", "line 1: concept: .*expected URIs such as /c/en/guitar"),
+        ("/a/x\t/r/IsA\t/c/en\t/c/en/b\t{}", "line 1: concept"),
+    ],
+)
+def test_conceptnet_refuses(text, message, tmp_path):
+    with pytest.raises(FormatError, match=message):
+        rows("conceptnet", tmp_path, text)
+
+
+def test_ernie_wiki_joins_pieces_and_links(tmp_path):
+    first, second, third = rows("ernie_wiki", tmp_path)
+    assert first == {
+        "id": "0-0", "text": "adaline in london",
+        "links": [{"start": 0, "end": 7, "entity": "Q7259"}, {"start": 11, "end": 17, "entity": "Q84"}],
+    }  # fmt: skip
+    assert (second["text"], second["links"], third["id"]) == ("α .", [], "1-0")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (
+            "2\t4\t2\t3\t4\t5\t1\t6\n1\t1\t2\n",
+            "wiki_entity, line 1: shape: .*expected that of the same line",
+        ),
+        ("2\t4\t2\t3\t4\t5\t2\t6\t99\n1\t1\t2\n", "line 1: piece: found '99'; expected a number from 0 to 7"),
+        ("2\t4\t2\t3\n", "line 1: article: .*expected the number of sentences"),
+        ("1\t1\t2\t3\n", "line 1: article: found '1 items behind its sentences'"),
+        ("2\t4\t2\t3\t4\t5\t2\t6\t7\n", "line 2: article: found nothing; expected one, as wiki_entity has it"),
+    ],
+)
+def test_ernie_wiki_refuses(tokens, message, tmp_path):
+    with pytest.raises(FormatError, match=message):
+        rows("ernie_wiki", tmp_path, tokens)
+
+
+def test_ernie_wiki_names_its_files(tmp_path):
+    put(tmp_path, "ernie_wiki", SAMPLES["ernie_wiki"][2])
+    (tmp_path / "wiki_entity").unlink()
+    with pytest.raises(KAdapterError, match="wiki_entity does not exist; expected the entities of wiki_token there"):
+        ernie_wiki.read(tmp_path / "wiki_token")
+    with pytest.raises(KAdapterError, match="expected the file of tokens, wiki_token, beside which wiki_entity lies"):
+        ernie_wiki.read(tmp_path / "x")

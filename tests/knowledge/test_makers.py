@@ -6,8 +6,8 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from kadapter.errors import KAdapterError
-from kadapter.formats.schemas import DEPENDENCY, FACT, RELATION, SYNSET
-from kadapter.knowledge import lexical, replaced, senses, supersenses, truth, wordnet
+from kadapter.formats.schemas import DEPENDENCY, FACT, LINKED, RELATION, SYNSET
+from kadapter.knowledge import blanks, descriptions, lexical, links, replaced, senses, supersenses, truth, wordnet
 
 
 def facts(edges, holds=True):
@@ -195,3 +195,49 @@ def test_supersenses_of_text(monkeypatch):
     [row] = supersenses.examples({"test": Dataset.from_list(rows, features=DEPENDENCY)})["test"].to_list()
     assert (row["text"], row["start"], row["end"]) == ("Two dogs bark", 4, 8)
     assert row["labels"] == ["noun.animal", "noun.person"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_matching_blanks(seed):
+    train = [("A", "X"), ("A", "X"), ("B", "Y"), ("A", "Y"), ("C", "X"), ("C", "X"), ("D", "Z")]
+    rows = [sentence(i, *pair) | {"text": f"{sentence(i, *pair)['text']} {i}"} for i, pair in enumerate(train)]
+    splits = {"train": Dataset.from_list(rows, features=RELATION)}
+    made = blanks.examples(splits, blank=0.0, wrong=2, seed=seed)["train"].to_list()
+    assert {row["id"] for row in made} == {"0", "1", "4", "5"}  # pairs that two sentences hold
+    for row in made:
+        said = [tuple(t["text"][s["start"] : s["end"]] for s in t["spans"]) for t in row["texts"]]
+        query, others = said[0], said[1:]
+        assert len(others) == 3 and [pair == query for pair in others].index(True) == row["answer"]
+        assert others.count(query) == 1 and row["texts"][1 + row["answer"]]["text"] != row["texts"][0]["text"]
+        assert any(set(pair) & set(query) for i, pair in enumerate(others) if i != row["answer"])  # a hard one
+    blanked = blanks.examples(splits, blank=1.0, wrong=2, seed=seed)["train"].to_list()
+    for text in (text for row in blanked for text in row["texts"]):
+        assert [text["text"][s["start"] : s["end"]] for s in text["spans"]] == ["[BLANK]"] * 2
+        assert text["text"].startswith("Then [BLANK] met [BLANK] .")
+
+
+@few
+@given(edges=edges, seed=st.integers(0, 9))
+def test_descriptions(edges, seed):
+    assume(len({end for h, _, t in edges for end in (h, t)}) > 5)
+    for row in descriptions.examples({"train": facts(edges)}, wrong=2, seed=seed)["train"]:
+        head, *tails = [text["text"].removeprefix("the ") for text in row["texts"]]
+        true = [(head, row["label"], tail) in edges for tail in tails]
+        assert true.index(True) == row["answer"] and sum(true) == 1 and len(set(tails)) == 3
+
+
+def test_links_of_mentions():
+    train = [("Old Ada", "X"), ("Old Bob", "Y"), ("Cy", "Z"), ("Dee", "X")]
+    splits = {"train": sentences(train), "test": sentences([("Old Ada", "Y"), ("New", "Z")])}
+    made = {name: rows.to_list() for name, rows in links.examples(splits, candidates=3).items()}
+    assert [row["label"] for row in made["test"]] == ["Old Ada", "Y", "Z"]  # who is new is not asked for
+    for row in (*made["train"], *made["test"]):
+        assert row["text"][row["start"] : row["end"]] == row["label"]
+        assert len(set(row["candidates"])) == 3 and row["label"] in row["candidates"]
+        if row["label"] == "Old Ada":
+            assert "Old Bob" in row["candidates"]  # shares a word
+    known = {row["label"] for row in made["train"]}
+    assert all(set(row["candidates"]) <= known for row in made["test"])
+    linked = [{"id": "s", "text": "ada sang", "links": [{"start": 0, "end": 3, "entity": "Q1"}]}]
+    [row] = links.examples({"train": Dataset.from_list(linked, features=LINKED)})["train"].to_list()
+    assert (row["label"], row["candidates"], row["id"]) == ("Q1", ["Q1"], "s-0")
