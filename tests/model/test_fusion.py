@@ -50,12 +50,12 @@ def test_gate_is_a_softmax_over_adapters_at_each_token():
     last, outputs = inputs()
     fusion = Fusion("gate", 6, 3)
     assert torch.allclose(fusion(last, outputs), torch.cat([last, sum(outputs) / 3], -1), atol=1e-6)  # before training
-    spread(fusion)
-    linear = fusion.choice.linear
+    spread(fusion, 0.1)
+    gate = fusion.choice
     expected = torch.empty(2, 4, 12)
     for b in range(2):
         for t in range(4):
-            scores = [(linear.weight[i] @ last[b, t] + linear.bias[i]) for i in range(3)]
+            scores = [(gate.linear.weight[i] @ last[b, t] + 30 * gate.bias[i]) for i in range(3)]
             powers = [s.exp() for s in scores]
             chosen = sum(p / sum(powers) * a[b, t] for p, a in zip(powers, outputs, strict=True))
             expected[b, t] = torch.cat([last[b, t], chosen])
@@ -161,7 +161,7 @@ def test_a_choice_learns_which_adapter_helps(backbone, encoded, kind, tmp_path):
         with torch.no_grad():
             choice, read = model.fusion.choice, features[1:]
             if kind == "gate":
-                scores = choice.linear(last)
+                scores = choice.linear(last) + 30 * choice.bias
             else:
                 scores = torch.einsum("bth,nbth->btn", choice.query(last), choice.key(read))
             weights.append(float(scores.softmax(-1)[..., place].mean()))
