@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from kadapter.drawing import svg
 from kadapter.errors import KAdapterError
 from kadapter.report.look import GRID, INK, ZERO, colour
+from widgets.patience import patience
 from widgets.static_view import keep
 from widgets.style import plain
 
@@ -76,6 +77,7 @@ class Bars:
         # Of a fixed width: a figure that is drawn before its page is laid out keeps plotly's 700 pixels otherwise.
         figure.update_layout(width=max(600, LABEL + PANEL * columns))
         self._thick = max((sum(each.panel == name for each in series) for name in self._panels), default=1)
+        patience()
         self.figure = go.FigureWidget(figure)
         self.figure._config = {"displayModeBar": False}
         self.box = ipywidgets.Box([self.figure], layout={"overflow": "auto hidden"})

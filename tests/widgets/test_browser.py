@@ -41,6 +41,7 @@ def page(server):
     with browser.page(height=2400) as opened:
         opened.on("dialog", lambda dialog: dialog.accept())  # leaving a page that is not saved
         opened.on("console", lambda message: SAID.append(message.text) if message.type == "error" else None)
+        opened.on("pageerror", lambda error: SAID.append(str(error)))
         browser.open_notebook(opened, server, "case_study.ipynb")
         browser.run_all(opened)
         yield opened
@@ -97,6 +98,12 @@ def test_the_static_picture_is_hidden_behind_the_widget(page):
     assert root(page).is_visible()
     stills = page.locator('[class^="kadapter-still"]')
     assert stills.count() >= 1 and not any(stills.nth(i).is_visible() for i in range(stills.count()))
+
+
+def test_the_first_figure_of_a_page_is_drawn_however_long_it_takes_to_load(page):
+    bars = root(page).locator(".js-plotly-plot").first
+    bars.locator(".bars .point").first.wait_for(timeout=3 * browser.TIMEOUT)
+    assert bars.get_by_text("backbone", exact=True).count() == 1
 
 
 def test_cases_are_filtered(page):
