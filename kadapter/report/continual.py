@@ -128,7 +128,7 @@ def matrices(found: Measured, order: str | None = None) -> go.Figure:
     stage of an order (the first where none is named). Stage 0 is before the first."""
     order = order or found.orders[0]
     kinds = order.split("-")
-    columns = 3
+    columns = min(3, len(found.rows))
     lines = -(-len(found.rows) // columns)
     figure = make_subplots(
         lines,
@@ -136,7 +136,7 @@ def matrices(found: Measured, order: str | None = None) -> go.Figure:
         subplot_titles=[escape(NAMES[row]) for row in found.rows],
         shared_yaxes=True,
         horizontal_spacing=0.03,
-        vertical_spacing=0.34 if lines > 1 else 0.0,
+        vertical_spacing=0.24 if lines > 1 else 0.0,
     )
     for place, row in enumerate(found.rows):
         own = found.scores[(found.scores["row"] == row) & (found.scores["order"] == order)]
@@ -212,7 +212,8 @@ def _line(row: str, values: pd.Series, unit: str, legend: bool) -> go.Scatter:
 
 
 def _over_kinds(figure: go.Figure) -> go.Figure:
-    figure.update_xaxes(title={"text": "kinds learned", "font": {"size": 11}}, dtick=1)
+    stages = sorted({stage for trace in figure.data for stage in trace.x})
+    figure.update_xaxes(title={"text": "kinds learned", "font": {"size": 11}}, tickvals=stages)
     return styled(figure, 360)
 
 
