@@ -57,14 +57,18 @@ FEWER = [
 
 
 def recipe() -> dict[str, Any]:
-    """All that the models follow from: the presets' values that are set, and the fingerprints of the backbones."""
+    """All that the models follow from: the presets' values that are set, the fingerprints of the backbones, and a
+    SHA-256 of the sentences about facts."""
     keys = ("data", "datasets", "knowledge", "tasks", "seeds", "fusion", "backbone")
     recipes = {"world": preset.load("notebook", NARROWER), FACTS: preset.load("probe", FEWER)}
     recipes[FACTS]["knowledge"] = {"F": recipes[FACTS]["knowledge"]["F"]}
+    with tempfile.TemporaryDirectory() as folder:
+        pararel_facts.build(Path(folder), **recipes[FACTS]["data"]["facts"])
+        read = digests(Path(folder))["F.jsonl"]
     return {
         name: {key: _set(p[key]) for key in keys} | {"fingerprint": Backbone(p["backbone"]).fingerprint}
         for name, p in recipes.items()
-    }
+    } | {"read": read}
 
 
 def _set(value: Any) -> Any:
