@@ -7,6 +7,7 @@ machine has none of them.
 
 import json
 from pathlib import Path
+from typing import Any
 
 from kadapter.formats import conllu, cosmosqa, entity_typing, fewrel, openqa, tacred, trex_rc
 from kadapter.world.corpora import World
@@ -45,7 +46,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
     `knobs` are `World`'s. The same arguments give the same bytes.
     """
     world = World(seed, entities, **knobs)
-    corpora = (
+    corpora: list[tuple[str, str, Any, dict]] = [
         ("trex", "json", trex_rc, world.knowledge()),
         ("conllu", "conllu", conllu, world.treebank()),
         ("entity_typing", "json", entity_typing, world.typing()),
@@ -55,9 +56,9 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
         ("cosmosqa", "jsonl", cosmosqa, choice(world)),
         ("searchqa", "txt", openqa, reading(world, "searchqa")),
         ("quasart", "txt", openqa, reading(world, "quasart")),
-    )
+    ]
     of_groups = world.knowledge_of_groups() if world.groups > 1 else {}
-    corpora += tuple((f"trex_{group}", "json", trex_rc, splits) for group, splits in of_groups.items())
+    corpora += [(f"trex_{group}", "json", trex_rc, splits) for group, splits in of_groups.items()]
     out = Path(out)
     counts = {}
     for folder, suffix, format, splits in corpora:

@@ -23,6 +23,7 @@ class Medicine(World):
 
     def __init__(self, world: World) -> None:
         self.seed, self.sentences_per_fact, self.stated = world.seed, world.sentences_per_fact, world.stated
+        self.facts_per_entity, self.groups = world.facts_per_entity, 1
         before = len(world.entities)
         count = max(round(SHARE * before), 4 * len(MEDICAL_TYPES))
         names = make_names(before + count, random.Random(f"{self.seed}/names"))[before:]
