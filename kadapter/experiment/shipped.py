@@ -52,6 +52,7 @@ FEWER = [
     *(f"knowledge.F.adapter.{size}" for size in ("width=32", "inner=64", "heads=1")),
     "knowledge.F.training.bf16=false",
     "knowledge.F.training.epochs=30",
+    "knowledge.F.task_options={}",
 ]
 """What is set over the preset `probe`: as many facts as a small adapter holds, read until it holds them."""
 

@@ -105,6 +105,12 @@ def test_the_filter_of_names_asks_a_masked_model(folder, monkeypatch, speaker):
     assert found.table["object"].tolist() == ["London"] and found.dropped[uhn.NAME] == 1
 
 
+def test_a_causal_model_guesses_no_names(folder, tmp_path):
+    made = speaking.make("llama", tmp_path / "llama")
+    with pytest.raises(KAdapterError, match="found .*, a causal model; expected a masked one, as bert-base-cased"):
+        uhn.filtered(questions.trex(folder), language_model(Backbone(made)), load_tokenizer(made))
+
+
 def test_a_name_is_guessed_by_the_three_most_probable_tokens(speaker):
     model, tokenizer = speaker
     asked = [("Dunes", "city"), ("Coxon", "language")]
