@@ -153,7 +153,7 @@ class Cloze(StaticView):
         told = ""
         if found.probability is not None:
             rank = "several tokens" if found.rank is None else f"rank {found.rank:,}"
-            told = f"<tr><td>{escape(self.answer.strip())}: {rank}</td><td>{100 * found.probability:.2g}%</td></tr>"
+            told = f"<tr><td>{escape(self.answer.strip())}: {rank}</td><td>{100 * found.probability:.3g}%</td></tr>"
         return f"<table><caption>{escape(self._row(name))}</caption>{rows}{told}</table>"
 
     def summary(self) -> str:

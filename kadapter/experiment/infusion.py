@@ -170,6 +170,7 @@ def _carried_out(infusion: FactsInfusion | TreesInfusion, work: Work, tell: Tell
         begin = ASKING + number * step
 
         def told(done: float, text: str, begin: float = begin, of: str = of) -> None:
+            work.tick()
             tell(begin + done * step, f"{SAID[of]}: {text}")
 
         told(0.0, "reading on" if work.checkpoint(of) else "preparing")

@@ -22,7 +22,7 @@ from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.language_head import language_kind
 from kadapter.model.packaged import quiet
-from kadapter.probing.completions import complete
+from kadapter.probing.completions import ENDS, complete, first_sentence
 from kadapter.tasks.prompts import word_ids
 from kadapter.training.batches import Encoded, encode
 from kadapter.training.fit import Settings, attach_store, computes_bf16, fit
@@ -145,7 +145,10 @@ class FactsInfusion:
     def rows(self, facts: Sequence[Fact]) -> Dataset:
         """The facts in their trained sentences, and plain text in which nothing is to change: the beginnings of these
         sentences, the same sentences about others, and what the model says by itself."""
-        told = self._said(facts, "trained")
+        ended = facts
+        if self.causal:  # the end of the sentence is learned, too, so that an answer has an end
+            ended = [f if f.object[-1] in ENDS else replace(f, object=f"{f.object}.") for f in facts]
+        told = self._said(ended, "trained")
         rng = np.random.default_rng(self.seed)
         others = [fact for fact in pararel_facts.facts() if fact.set == pararel_facts.UNSEEN]
         same, begins = [], []
@@ -285,8 +288,7 @@ class FactsInfusion:
             return found.words[0]
         longest = max(len(self.tokenizer(fact.object)["input_ids"]) for fact in self.facts)
         [tokens] = read_on(model, self.tokenizer, text, found.tokens, min(longest, 12))
-        said = str(self.tokenizer.decode(tokens)).strip()
-        return next((part for part in said.split("\n") if part.strip()), said)
+        return first_sentence(str(self.tokenizer.decode(tokens)))
 
 
 def adapter_sizes(backbone: Backbone) -> AdapterConfig:

@@ -20,6 +20,7 @@ ENDING = ".infusing"  # of the folder's name
 REQUEST, SPENT, WEIGHTS, WENT = "request.json", "spent.json", "trained.safetensors", "went.json"
 RESERVED = 1.8  # times the first questions took: for those that come at the end
 LEAST = 0.1  # of the whole time, for each training
+EVERY = 5.0  # seconds after which the time that was spent is written down
 
 
 class Work:
@@ -35,6 +36,7 @@ class Work:
         self.asking = 0.0  # seconds that the first questions took
         self._before = self._before_processor = 0.0
         self._started, self._processor = time.monotonic(), time.process_time()
+        self._kept = 0.0
 
     @contextmanager
     def alone(self) -> Iterator["Work"]:
@@ -95,8 +97,14 @@ class Work:
         """Seconds of one processor."""
         return self._before_processor + time.process_time() - self._processor
 
+    def tick(self) -> None:
+        """Remember what was spent, every now and then."""
+        if self.spent - self._kept > EVERY:
+            self.keep_time()
+
     def keep_time(self) -> None:
         """Remember what was spent."""
+        self._kept = self.spent
         self.write(SPENT, {"seconds": self.spent, "processor": self.processor, "asking": self.asking})
 
     def share(self, trainings: int) -> float:

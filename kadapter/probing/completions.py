@@ -110,11 +110,15 @@ def ask(named: str, text: str, plug: Sequence[str | Path] = (), top: int = 5) ->
     if speaking_task(model).reading == "masked":
         return found
     said = read_on(model, tokenizer, completed(text, True), found.tokens, FOLLOW)
-    return replace(found, continued=tuple(_sentence(str(tokenizer.decode(tokens))) for tokens in said))
+    return replace(found, continued=tuple(first_sentence(str(tokenizer.decode(tokens))) for tokens in said))
 
 
-def _sentence(said: str) -> str:
-    """The beginning of a text, to the end of its first sentence."""
+def first_sentence(said: str) -> str:
+    """The beginning of a text, to the end of its first sentence, that left out.
+
+    >>> first_sentence(" Ravensburg. It lies"), first_sentence(" : no")
+    ('Ravensburg', ': no')
+    """
     start = len(said) - len(said.lstrip())
     end = next((at for at in range(start + 1, len(said)) if said[at] in ENDS), len(said))
     return said[:end].strip()
