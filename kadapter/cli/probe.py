@@ -107,11 +107,13 @@ def _apart(answers: Any, asked: Any, learned: Any) -> list[str]:
     from kadapter.probing import leak
 
     ranks = {"P@1": answers.table["rank"].to_numpy()}
-    scored = leak.table(learned.kinds(answers.table), ranks, answers.table["relation"]).set_index("kind")
-    whole = leak.table(learned.kinds(asked.table), {}, asked.table["relation"]).set_index("kind")
+    scored = (
+        leak.table(learned.kinds(answers.table), ranks, answers.table["relation"]).set_index("kind").to_dict("index")
+    )
+    whole = leak.table(learned.kinds(asked.table), {}, asked.table["relation"]).set_index("kind").to_dict("index")
     return [
-        f"{kind}: {whole.loc[kind, 'n']:,} facts of the probe ({whole.loc[kind, 'share']:.1%}), asked "
-        f"{scored.loc[kind, 'n']:,}" + (f", P@1 {100 * scored.loc[kind, 'P@1']:.1f}" if scored.loc[kind, "n"] else "")
+        f"{kind}: {whole[kind]['n']:,} facts of the probe ({whole[kind]['share']:.1%}), asked "
+        f"{scored[kind]['n']:,}" + (f", P@1 {100 * scored[kind]['P@1']:.1f}" if scored[kind]["n"] else "")
         for kind in leak.KINDS
     ]
 

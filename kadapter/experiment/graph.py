@@ -161,7 +161,7 @@ def _continual(p: Mapping[str, Any], data: str) -> list[Stage]:
     }
     stages = []
     for row, seed in [(row, seed) for seed in entry["seeds"] for row in entry["rows"]]:
-        own = {"name": f"{row}-{seed}", "rows": [row], "seeds": [seed]}
+        own: dict[str, Any] = {"name": f"{row}-{seed}", "rows": [row], "seeds": [seed]}
         own["training"] = {row: entry["training"][row]} if row in entry["training"] else {}
         own["elastic"] = values.defaults(Elastic) | entry["elastic"] if row == "ewc" else {}
         stages.append(Stage("08_continual.ipynb", "continual", own["name"], own | parameters, {"data": data}, (data,)))
