@@ -96,7 +96,7 @@ def app(folder: Path) -> None:
         browser.voila(notebook, folder / "settings", KADAPTER_RUNS=str(RUNS)) as served,
         browser.page(width=1240, height=1000) as page,
     ):
-        page.goto(served.url())
+        page.goto(served.url(), timeout=3 * browser.TIMEOUT)  # it comes when the kernel has run every cell
         page.locator(WIDGET).get_by_text("Edit the sentence").first.wait_for()
         page.wait_for_timeout(2000)
         page.screenshot(path=HERE / "images" / "app.png")
