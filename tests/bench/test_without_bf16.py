@@ -60,7 +60,7 @@ def tiny_preset(tiny_folder, tmp_path_factory) -> Path:
         "seeds": [0],
         "fusion": "project",
     }
-    del content["brief"]
+    del content["brief"], content["probe"]
     content["data"] = {"world": {"seed": 0, "entities": 60}}
     content["datasets"]["world_relation"]["labels"] = "all"  # so small a world has labels that only dev has
     content["models"] = ["multitask", "F"]

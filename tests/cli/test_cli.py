@@ -105,7 +105,10 @@ def test_presets_are_listed(call):
             "tasks.typing.task: unknown task 'typin': did you mean 'typing'?",
         ),
         (["run", "miniature", "--set", "data.path=/nowhere"], "the data folder of preset 'miniature', /nowhere, is "),
-        (["results", "minature", "--json"], "unknown preset 'minature': did you mean 'miniature'?"),
+        (
+            ["results", "minature", "--json"],
+            "unknown preset 'minature': did you mean 'miniature' or 'map_tuning_miniature'?",
+        ),
         (["results", "embedded"], "preset 'embedded' has no finished fine-tuning run under runs: "),
     ],
 )
