@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 def same(found, expected) -> None:
     """Equal values, numbers up to rounding, whatever is nested in whatever."""
     if isinstance(expected, dict):
-        assert found.keys() == expected.keys()
+        assert found.keys() - {"trained_parameters"} == expected.keys(), "a column that came later"
         for key in expected:
             same(found[key], expected[key])
     elif isinstance(expected, list):

@@ -70,13 +70,15 @@ def _read_database(path: Path) -> Dataset:
     return rows.dataset()
 
 
-def _synsets(path: Path) -> Iterator[tuple]:
+def _synsets(path: Path) -> list[tuple]:
+    found = []
     with closing(database(path.parent)) as reader:
         for synset in reader.all_eng_synsets(FILES[path.name]):
             above = [name_of(other) for other in (*synset.hypernyms(), *synset.instance_hypernyms())]
             lemmas = [lemma.replace("_", " ") for lemma in synset.lemma_names()]
             kind = synset.lexname()
-            yield name_of(synset), synset.pos(), kind, lemmas, synset.definition(), synset.examples(), above
+            found.append((name_of(synset), synset.pos(), kind, lemmas, synset.definition(), synset.examples(), above))
+    return found
 
 
 def name_of(synset: Any) -> str:
@@ -84,7 +86,7 @@ def name_of(synset: Any) -> str:
     return f"{synset.offset():08d}-{synset.pos()}"
 
 
-def _told(path: Path, found: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+def _told(path: Path, found: Callable[[], Iterable[Any]]) -> Iterator[Any]:
     """What nltk reads; an error of its is one of ours."""
     try:
         yield from found()
@@ -137,7 +139,7 @@ def database(folder: Path) -> Any:
         warnings.simplefilter("ignore")  # of other languages
         try:
             return next(_told(folder / "index.noun", lambda: iter([Reader(place, None)])))
-        except KAdapterError:
+        except Exception:  # whatever nltk trips over
             close_all(opened)
             raise
 

@@ -1,12 +1,10 @@
 """Knowledge of one's own: a file of triples, of sentences with marked entities, of questions with answers, or a CoNLL-U
 treebank, recognised by its lines. A line that is none of its kind is left out and counted with its number.
 
-| kind | a line |
-|---|---|
-| `triples` | subject, relation, object between tabs, commas or semicolons; an N-Triples statement; JSON |
-| `sentences` | `[Ada] was born in {London}.`, subject in brackets, after it the object in braces; or JSON: `text` |
-| `questions` | question and answer between tabs, commas or semicolons, or after the question mark; or a JSON object |
-| `conllu` | of ten columns, see `kadapter.formats.conllu` |
+- `triples`: subject, relation, object between tabs, commas or semicolons; an N-Triples statement; JSON.
+- `sentences`: `[Ada] was born in {London}.`, subject in brackets, after it the object in braces; or JSON: `text`.
+- `questions`: question and answer between tabs, commas or semicolons, or after the question mark; or a JSON object.
+- `conllu`: ten columns, see `kadapter.formats.conllu`.
 
 A first line that names the columns (`subject,relation,object`, `question<TAB>answer`) is read as such.
 """

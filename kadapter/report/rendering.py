@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kadapter.catalog import ROWS
+from kadapter.model.tuning_config import TUNINGS
 from kadapter.scoring.cloze import Perplexity
 
 if TYPE_CHECKING:
@@ -64,18 +65,21 @@ def p_value(p: float) -> str:
 
 
 def pretty(frame: pd.DataFrame, title: str = "") -> Table:
-    """A terminal table of what `table` returns, in percent with one decimal."""
+    """A terminal table of what `table` returns, in percent with one decimal; how many parameters trained where a row
+    tunes the backbone in parts, which is what they are compared by (80 columns do not hold it otherwise)."""
+    counted = bool(frame["model"].isin(list(TUNINGS)).any())
     caption = f"95% intervals over test examples and seeds; * p < {SIGNIFICANT} after Holm's correction"
     table = Table(title=title or None, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("task · regime")
-    for column in ("score", "± seeds", "95% interval", "against backbone", "parameters trained"):
+    columns = ["score", "± seeds", "95% interval", "against backbone", *(["parameters trained"] if counted else [])]
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for (task, regime, metric), group in frame.groupby(["task", "regime", "metric"], sort=False):
         table.add_row(Text(f"{task} · {regime}", "bold"), Text(str(metric), "bold"))
         for row in group.to_dict("records"):
             name = Text(f"  {row['model']}")
             cells = (shown(row, "mean"), shown(row, "std"), span(row), _against(row), trained(row))
-            table.add_row(name, *cells)
+            table.add_row(name, *cells[: len(columns)])
     return table
 
 

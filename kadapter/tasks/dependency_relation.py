@@ -22,7 +22,7 @@ RELATIONS = (
     "acl advcl advmod amod appos aux case cc ccomp clf compound conj cop csubj dep det discourse dislocated expl fixed "
     "flat goeswith iobj list mark nmod nsubj nummod obj obl orphan parataxis punct reparandum root vocative xcomp"
 ).split()
-"""Universal Dependencies' 37 relations; a subtype (`nsubj:pass`) counts as its relation."""
+"""The 37 relations of Universal Dependencies; a subtype (nsubj:pass) counts as its relation."""
 
 SUBTYPE = re.compile(r"[^a-z]")
 

@@ -79,7 +79,7 @@ def toy_notebooks(folder: Path) -> Path:
 def toy_preset(folder: Path, **changes) -> dict:
     """Two models on one task: six stages. Written to a file and read again, as a user's would be."""
     content = preset.read("embedded") | {"name": "toy", "models": ["backbone", "F"], "seeds": [0]} | changes
-    del content["brief"], content["multitask"]
+    del content["brief"], content["multitask"], content["probe"]
     content["tasks"] = {"typing": content["tasks"]["typing"] | {"regimes": ["frozen"]}}
     path = folder / "toy.yaml"
     path.write_text(yaml.safe_dump(content))

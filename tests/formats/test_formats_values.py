@@ -1002,4 +1002,4 @@ def test_ernie_wiki_names_its_files(tmp_path):
     with pytest.raises(KAdapterError, match="wiki_entity does not exist; expected the entities of wiki_token there"):
         ernie_wiki.read(tmp_path / "wiki_token")
     with pytest.raises(KAdapterError, match="expected the file of tokens, wiki_token, beside which wiki_entity lies"):
-        ernie_wiki.read(tmp_path / "x")
+        ernie_wiki.read(put(tmp_path, "ernie_wiki", SAMPLES["ernie_wiki"][2]).rename(tmp_path / "x"))

@@ -214,7 +214,7 @@ def test_exports_hold_the_same_numbers(root, frame, tmp_path):
 
 def test_latex_escapes():
     frame = report.table(Path("nowhere"), "x")
-    frame.loc[0] = ["a_b & 100%", "frozen", "f1", "F#1", 0.5, 0.0, 0.4, 0.6, 1, 9, np.nan, np.nan, np.nan, np.nan]
+    frame.loc[0] = ["a_b & 100%", "frozen", "f1", "F#1", 0.5, 0.0, 0.4, 0.6, 1, 9, *[np.nan] * 5]
     tex = report.latex(frame)
     assert r"a\_b \& 100\%, frozen (f1)" in tex and r"F\#1 & 50.0" in tex
 

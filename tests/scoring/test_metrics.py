@@ -128,6 +128,11 @@ def _heads(n: int):
     return st.lists(row, min_size=n, max_size=n)
 
 
+def _arcs(n: int):
+    row = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=5, max_size=5)
+    return st.lists(row, min_size=n, max_size=n)
+
+
 def _texts(n: int):
     text = st.lists(st.sampled_from(["the", "cat", "Cat.", "blue", "1984", ""]), max_size=4).map(" ".join)
     return st.lists(text, min_size=n, max_size=n)
@@ -149,6 +154,7 @@ EVERY = {  # metric -> (options, strategy of n predictions, what makes reference
     "multilabel": ({}, _sets, list),
     "figer": ({}, _sets, list),
     "uas": ({}, _heads, list),
+    "las": ({}, _arcs, list),
     "semeval": ({"labels": SEMEVAL}, lambda n: _labels(n, 5), list),
     "squad": ({}, _texts, lambda texts: [[text] for text in texts]),
     "cloze": ({"relations": 3}, _ranks, lambda ranks: [i % 4 - 1 for i in range(len(ranks))]),
