@@ -60,10 +60,10 @@ def toy_notebooks(folder: Path) -> Path:
     common = ["backbone", "data", "dataset", "fusion", "name", "out", "task_options", "training"]
     takes = {
         "01_build_data": ("data", ["data", "datasets", "out", "overlap", "roles"]),
-        "02_pretrain_adapter": ("pretrain", [*common, "adapter", "knowledge", "seed"]),
+        "02_pretrain_adapter": ("pretrain", [*common, "adapter", "examples", "knowledge", "seed", "test"]),
         "03_finetune": (
             "finetune",
-            [*common, "adapters", "model", "none_adapter", "regime", "seeds", "task", "task_name"],
+            [*common, "adapters", "facts", "model", "none_adapter", "regime", "seeds", "task", "task_name", "tuning"],
         ),
         "04_case_study": ("cases", ["name", "out", "runs"]),
         "07_report": ("report", ["out", "preset", "root"]),
