@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
@@ -21,6 +22,12 @@ Pooling = Annotated[
     str,
     OneOf("pooling", POOLING),
     value("what stands for a mention: `marker`, the vector at its opening marker, or `mean`, over the mention"),
+]
+READING = ("first", "mean")
+Read = Annotated[
+    str,
+    OneOf("pooling", READING),
+    value("what stands for a sequence: `first`, the vector at its first token, or `mean`, over all"),
 ]
 IGNORE = -100  # PyTorch's ignored class
 
@@ -116,6 +123,20 @@ class Task(ABC):
     def metrics(self, predictions: Sequence | np.ndarray, references: Sequence | np.ndarray) -> dict[str, float]:
         """Scores as fractions."""
         return self.metric(predictions, references)
+
+
+class BestOfTask(Task):
+    """One of several, its number in the column `labels`: the one with the highest score is the answer."""
+
+    def loss(self, logits: Float[Tensor, "batch choices"], batch: Batch) -> Float[Tensor, ""]:
+        """Cross-entropy over what each example chooses from."""
+        return F.cross_entropy(logits.float(), batch["labels"])
+
+    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
+        return np.array([np.argmax(scores) for scores in outputs], dtype=np.int64)
+
+    def references(self, encoded) -> np.ndarray:
+        return encoded.columns["labels"]
 
 
 def crop(tokens: int, keep: Sequence[tuple[int, int]], budget: int) -> np.ndarray:
@@ -233,6 +254,14 @@ def pool_spans(
     inside = (position >= spans[..., :1]) & (position < spans[..., 1:])  # (batch, mentions, tokens)
     weight = inside.to(fused.dtype) / inside.sum(-1, keepdim=True).clamp(min=1).to(fused.dtype)
     return torch.einsum("bmt,btw->bmw", weight, fused).flatten(1)
+
+
+def read_sequences(fused: Float[Tensor, "sequences tokens width"], batch: Batch, pooling: str) -> Tensor:
+    """What stands for each sequence, (sequences, width), by a pooling of `READING`."""
+    if pooling == "first":
+        return fused[:, 0]
+    mask = batch["attention_mask"].to(fused.dtype)
+    return torch.einsum("st,stw->sw", mask / mask.sum(-1, keepdim=True), fused)
 
 
 def pair_template(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int], list[int]]:

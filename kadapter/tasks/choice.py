@@ -1,7 +1,6 @@
 """Multiple choice: which of a question's answers fits its context (Section 4.2 and Table 3 of the paper: CosmosQA)."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,14 +11,13 @@ from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
 from kadapter.scoring import metrics
-from kadapter.tasks.base import Batch, Task, by_group, pair_template
-from kadapter.values import MaxLength, OneOf, checked, value
+from kadapter.tasks.base import Batch, BestOfTask, Read, by_group, pair_template, read_sequences
+from kadapter.values import MaxLength, checked
 
-READING = ("first", "mean")
 ABSENT = -1  # the label of a question whose right answer is not given
 
 
-class ChoiceTask(Task):
+class ChoiceTask(BestOfTask):
     """One score for each answer of a question; the highest is chosen.
 
     An answer is one sequence: `<s> context </s></s> question </s></s> answer </s>` with RoBERTa's special tokens, and
@@ -39,11 +37,7 @@ class ChoiceTask(Task):
         self,
         labels: Sequence[str] = (),
         max_length: MaxLength = 64,
-        pooling: Annotated[
-            str,
-            OneOf("pooling", READING),
-            value("what stands for a sequence: `first`, the vector at its first token, or `mean`, over all"),
-        ] = "first",
+        pooling: Read = "first",
     ) -> None:
         super().__init__(labels, max_length)
         self.pooling = pooling
@@ -91,9 +85,6 @@ class ChoiceTask(Task):
         counts = torch.bincount(batch["group"]).tolist()
         return [row[:count] for row, count in zip(logits.float().cpu().numpy(), counts, strict=True)]
 
-    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
-        return np.array([np.argmax(scores) for scores in outputs], dtype=np.int64)
-
     def references(self, encoded) -> np.ndarray:
         """(questions,) the right answer's number, -1 where it is not given; the metric refuses those."""
         return encoded.columns["labels"]
@@ -130,10 +121,6 @@ class ChoiceHead(nn.Module):
         self.out = nn.Linear(width, 1)
 
     def forward(self, fused: Float[Tensor, "sequences tokens width"], batch: Batch) -> Float[Tensor, "batch choices"]:
-        if self.pooling == "first":
-            read = fused[:, 0]
-        else:
-            mask = batch["attention_mask"].to(fused.dtype)
-            read = torch.einsum("st,stw->sw", mask / mask.sum(-1, keepdim=True), fused)
+        read = read_sequences(fused, batch, self.pooling)
         # -inf where another question of the batch has more answers
         return by_group(self.out(self.dropout(read)).squeeze(-1), batch["group"], float("-inf"))

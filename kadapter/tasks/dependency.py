@@ -16,6 +16,11 @@ from kadapter.tasks.base import IGNORE, Batch, Task
 from kadapter.values import MaxLength, OneOf, checked, value
 
 HEADS = ("position", "biaffine")
+HeadType = Annotated[
+    str,
+    OneOf("head_type", HEADS),
+    value("how a head is named: its `position` (the official code), or `biaffine`, over the tokens"),
+]
 LOST = -1  # a word whose head was cut off: no loss, and counted wrong
 
 
@@ -36,11 +41,7 @@ class DependencyTask(Task):
         self,
         labels: Sequence[str] = (),
         max_length: MaxLength = 64,
-        head_type: Annotated[
-            str,
-            OneOf("head_type", HEADS),
-            value("how a head is named: its `position` (the official code), or `biaffine`, over the tokens"),
-        ] = "position",
+        head_type: HeadType = "position",
     ) -> None:
         super().__init__(labels, max_length)
         self.head_type = head_type

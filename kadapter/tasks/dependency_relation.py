@@ -3,7 +3,6 @@ Dozat & Manning's biaffine classifiers."""
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,8 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from kadapter.errors import KAdapterError
 from kadapter.scoring import metrics
 from kadapter.tasks.base import IGNORE, Batch
-from kadapter.tasks.dependency import HEADS, LOST, BiaffineHead, DependencyTask, PositionHead, take_words
-from kadapter.values import MaxLength, OneOf, checked, value
+from kadapter.tasks.dependency import LOST, BiaffineHead, DependencyTask, HeadType, PositionHead, take_words
+from kadapter.values import MaxLength, checked
 
 RELATIONS = (
     "acl advcl advmod amod appos aux case cc ccomp clf compound conj cop csubj dep det discourse dislocated expl fixed "
@@ -43,11 +42,7 @@ class DependencyRelationTask(DependencyTask):
         self,
         labels: Sequence[str] = (),
         max_length: MaxLength = 64,
-        head_type: Annotated[
-            str,
-            OneOf("head_type", HEADS),
-            value("how a head is named: its `position` (the official code), or `biaffine`, over the tokens"),
-        ] = "biaffine",
+        head_type: HeadType = "biaffine",
     ) -> None:
         super().__init__(RELATIONS, max_length, head_type)
 

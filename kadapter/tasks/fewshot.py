@@ -3,25 +3,23 @@ et al., 2018). A pair matcher, as in Zhang et al., 2023: query and support are r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
 from kadapter.scoring.metric import Metric, Values, divide
-from kadapter.tasks.base import Batch, Task, encode_marked, pair_template
-from kadapter.tasks.choice import READING
-from kadapter.values import MaxLength, OneOf, checked, value
+from kadapter.tasks.base import Batch, BestOfTask, Read, encode_marked, pair_template, read_sequences
+from kadapter.values import MaxLength, checked
 
 HEAD, TAIL = "#", "$"  # around the subject and the object, as in the official code
 
 
-class FewShotTask(Task):
+class FewShotTask(BestOfTask):
     """A score for each pair of the query and a support, `[CLS] query [SEP] support [SEP]`; a class has the mean of its
     supports, and the highest is chosen.
 
@@ -41,11 +39,7 @@ class FewShotTask(Task):
         self,
         labels: Sequence[str] = (),
         max_length: MaxLength = 512,
-        pooling: Annotated[
-            str,
-            OneOf("pooling", READING),
-            value("what stands for a pair: `first`, the vector at its first token, or `mean`, over all"),
-        ] = "first",
+        pooling: Read = "first",
     ) -> None:
         super().__init__(labels, max_length)
         self.pooling = pooling
@@ -95,15 +89,8 @@ class FewShotTask(Task):
     def head(self, width: int, hidden: int) -> nn.Module:
         return PairHead(width, hidden, self.pooling)
 
-    def loss(self, logits: Float[Tensor, "batch ways"], batch: Batch) -> Float[Tensor, ""]:
-        """Cross-entropy over the classes of each query's episode."""
-        return F.cross_entropy(logits.float(), batch["labels"])
-
     def outputs(self, logits: Float[Tensor, "batch ways"], batch: Batch) -> list[np.ndarray]:
         return [row[np.isfinite(row)] for row in logits.float().cpu().numpy()]
-
-    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
-        return np.array([np.argmax(scores) for scores in outputs], dtype=np.int64)
 
     def references(self, encoded) -> np.ndarray:
         """(queries, 2): the right class of each, and its episode."""
@@ -157,11 +144,7 @@ class PairHead(nn.Module):
         self.out = nn.Linear(hidden, 1)
 
     def forward(self, fused: Float[Tensor, "pairs tokens width"], batch: Batch) -> Float[Tensor, "batch ways"]:
-        if self.pooling == "first":
-            read = fused[:, 0]
-        else:
-            mask = batch["attention_mask"].to(fused.dtype)
-            read = torch.einsum("st,stw->sw", mask / mask.sum(-1, keepdim=True), fused)
+        read = read_sequences(fused, batch, self.pooling)
         scores = self.out(self.dropout(torch.tanh(self.dense(read)))).squeeze(-1)
         return mean_of_ways(scores, batch["group"], batch["way"])
 

@@ -6,19 +6,18 @@ from typing import Annotated
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.scoring import metrics
-from kadapter.tasks.base import Batch, Pooling, SpanClassifier, Task, chosen_spans, encode_marked
+from kadapter.tasks.base import Batch, BestOfTask, Pooling, SpanClassifier, chosen_spans, encode_marked
 from kadapter.values import MaxLength, checked, value
 
 NONE = -1  # no candidate
 
 
-class LinkingTask(Task):
+class LinkingTask(BestOfTask):
     """A score for each entity of training, of which the candidates of a mention count: `@` around it, its vector, and
     an embedding of each entity that learns with the head.
 
@@ -64,15 +63,6 @@ class LinkingTask(Task):
 
     def head(self, width: int, hidden: int) -> nn.Module:
         return LinkingHead(width, hidden, len(self.labels), self.in_batch)
-
-    def loss(self, logits: Float[Tensor, "batch entities"], batch: Batch) -> Float[Tensor, ""]:
-        return F.cross_entropy(logits.float(), batch["labels"])
-
-    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
-        return np.asarray(outputs).argmax(-1)
-
-    def references(self, encoded) -> np.ndarray:
-        return encoded.columns["labels"]
 
     def constant(self, train, test) -> np.ndarray:
         """Of each mention's candidates the one that training names most often."""

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.scoring import metrics
-from kadapter.tasks.base import Batch, Task, by_group, crop, pool_spans
+from kadapter.tasks.base import Batch, BestOfTask, by_group, crop, pool_spans
 from kadapter.values import MaxLength, OneOf, checked, value
 
 SCORERS = ("product", "translation")
 
 
-class MatchingTask(Task):
+class MatchingTask(BestOfTask):
     """One score for each text beside the first, which is encoded apart from them; the highest is chosen.
 
     What is read of a text is the mean of each of its spans, or of all its tokens; one linear layer makes the vector of
@@ -106,12 +106,6 @@ class MatchingTask(Task):
     def outputs(self, logits: Float[Tensor, "batch texts"], batch: Batch) -> list[np.ndarray]:
         counts = (torch.bincount(batch["group"]) - 1).tolist()
         return [row[:count] for row, count in zip(logits.float().cpu().numpy(), counts, strict=True)]
-
-    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
-        return np.array([np.argmax(scores) for scores in outputs], dtype=np.int64)
-
-    def references(self, encoded) -> np.ndarray:
-        return encoded.columns["labels"]
 
     def constant(self, train, test) -> np.ndarray:
         """The place at which the right text stands most often."""

@@ -2,7 +2,6 @@
 that stand before them and their context (Zhang et al., ACL 2023, Section 3.2; map-tuning ledger, row 4)."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated
 
 import numpy as np
 from datasets import Dataset
@@ -12,8 +11,8 @@ from kadapter.errors import KAdapterError
 from kadapter.formats.schemas import MENTION
 from kadapter.scoring import metrics
 from kadapter.tasks.base import MaxLength, crop
-from kadapter.tasks.cloze import HEADS, READINGS, ClozeTask
-from kadapter.values import OneOf, checked, value
+from kadapter.tasks.cloze import ClozeTask, Reading, Speaks
+from kadapter.values import checked
 
 
 class MentionTask(ClozeTask):
@@ -33,12 +32,8 @@ class MentionTask(ClozeTask):
         self,
         labels: Sequence[str] = (),
         max_length: MaxLength = 64,
-        reading: Annotated[
-            str, OneOf("reading", READINGS), value("`masked` or `causal`, as the backbone was pre-trained")
-        ] = "masked",
-        language_head: Annotated[
-            str, OneOf("language_head", HEADS), value("the backbone's `own`, or a `new` linear layer that was trained")
-        ] = "own",
+        reading: Reading = "masked",
+        language_head: Speaks = "own",
     ) -> None:
         super().__init__(labels, max_length, reading, language_head)
 

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.scoring import metrics
-from kadapter.tasks.base import Batch, Pooling, SpanClassifier, Task, chosen_spans, encode_marked
+from kadapter.tasks.base import BestOfTask, Pooling, SpanClassifier, chosen_spans, encode_marked
 from kadapter.values import MaxLength, OneOf, checked, value
 
 MARKERS = ("plain", "typed")
 
 
-class RelationTask(Task):
+class RelationTask(BestOfTask):
     """One label for a pair of mentions: `@` around the subject, `#` around the object, the two vectors concatenated.
 
     Args:
@@ -76,15 +74,6 @@ class RelationTask(Task):
 
     def head(self, width: int, hidden: int) -> nn.Module:
         return SpanClassifier(width, hidden, mentions=2, labels=len(self.labels))
-
-    def loss(self, logits: Float[Tensor, "batch labels"], batch: Batch) -> Float[Tensor, ""]:
-        return F.cross_entropy(logits.float(), batch["labels"])
-
-    def decide(self, outputs: Sequence[np.ndarray] | np.ndarray, encoded=None) -> np.ndarray:
-        return np.asarray(outputs).argmax(-1)
-
-    def references(self, encoded) -> np.ndarray:
-        return encoded.columns["labels"]
 
     def constant(self, train, test) -> np.ndarray:
         return np.full(len(test), np.bincount(train.columns["labels"]).argmax())
