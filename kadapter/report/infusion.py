@@ -8,8 +8,8 @@ from typing import Any
 
 from kadapter.experiment.infusion import Infusion
 from kadapter.report import markup
+from kadapter.report.frame import framed
 from kadapter.report.markup import Marked
-from kadapter.report.page import STYLE
 
 PAGE = "page.html"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -52,26 +52,11 @@ def page(found: Infusion) -> str:
         ("use", "Use it", _use(found)),
         ("origin", "Where the numbers come from", _origin(summary, details)),
     ]
-    links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in parts)
-    sections = "".join(f'<h2 id="{anchor}">{escape(title)}</h2>\n{body}\n' for anchor, title, body in parts)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(name)} · infused</title>
-<style>{STYLE}{OWN_STYLE}</style>
-</head>
-<body>
-<h1>{escape(name)}</h1>
-<p class="soft">{summary["items"]:,} {escape(KINDS[summary["kind"]])} from {escape(Path(details["file"]).name)}, in an
+    source = Path(details["file"]).name
+    opening = f"""<p class="soft">{summary["items"]:,} {escape(KINDS[summary["kind"]])} from {escape(source)}, in an
 adapter beside {escape(details["backbone"]["name"])}, whose weights are as they were.</p>
-{_cards(summary, details)}
-<nav>{links}</nav>
-{sections}</body>
-</html>
-"""
+{_cards(summary, details)}"""
+    return framed(name, f"{name} · infused", parts, opening=opening, policy=POLICY, style=OWN_STYLE)
 
 
 def _share(value: float | None) -> str:

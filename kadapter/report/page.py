@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from kadapter.report import breakdown, continual, explain, facts, figures, markup, paper, shared
 from kadapter.report.examples import Changed
+from kadapter.report.frame import framed
 from kadapter.report.markup import Column, Marked, sure
 from kadapter.report.rendering import (
     NO_SHARES,
@@ -24,35 +25,6 @@ from kadapter.report.rendering import (
 )
 from kadapter.runs import Result
 
-STYLE = """
-:root { color-scheme: light dark; --paper: #fdfdfc; --ink: #1d1f21; --soft: #5f6368; --line: #dcdcd8; --card: #f4f4f1;
-  --good: #00694e; }
-@media (prefers-color-scheme: dark) { :root { --paper: #17181a; --ink: #e6e6e3; --soft: #a2a6ab; --line: #36383b;
-  --card: #212326; --good: #4cc9a0; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 72rem; padding: 2.2rem 1.4rem 4rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .2rem; }
-h2 { font-size: 1.25rem; margin: 2.8rem 0 .5rem; padding-top: .9rem; border-top: 1px solid var(--line); }
-p, li { max-width: 46rem; } .soft { color: var(--soft); } nav a { margin-right: 1.1rem; } a { color: inherit; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15.5rem, 1fr)); gap: .9rem; margin: 1.4rem 0; }
-.card { background: var(--card); border-radius: .6rem; padding: .9rem 1.1rem; }
-.card b { display: block; font-size: 1.75rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
-.card span { display: block; font-size: .86rem; color: var(--soft); }
-.wide { overflow-x: auto; margin: .8rem 0 1.2rem; } .picture { min-width: 46rem; }
-table { border-collapse: collapse; font-size: .92rem; }
-th, td { padding: .28rem .85rem .28rem 0; text-align: left; vertical-align: top; white-space: nowrap; }
-th { font-weight: 600; border-bottom: 1.5px solid var(--ink); }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-tr.first > td { border-top: 1px solid var(--line); } tbody tr:hover { background: var(--card); }
-h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; } .cases td:nth-child(2) { white-space: normal; min-width: 22rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.2rem; max-width: 58rem; margin: .6rem 0; }
-dt { font-weight: 600; } dd { margin: 0; } code { font-size: .9em; }
-.sure { color: var(--good); font-weight: 600; }
-details { margin: .35rem 0; } details details { margin-left: 1.2rem; } summary { cursor: pointer; }
-pre { background: var(--card); padding: .8rem 1rem; border-radius: .5rem; overflow-x: auto; font-size: .82rem; }
-.js-plotly-plot .main-svg text { fill: var(--ink) !important; } .js-plotly-plot .hoverlayer text { fill: inherit; }
-"""
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 
 
@@ -100,28 +72,18 @@ def page(
         ("shared", "What knowledge and tests share", shared.section(found)),
         ("runs", "Runs", explain.origin(preset, found, graph) + _runs(found, notebooks)),
     ]
-    parts = [part for part in parts if part[2]]
-    links = "".join(f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in parts)
-    sections = "".join(f'<h2 id="{anchor}">{escape(title)}</h2>\n{body}\n' for anchor, title, body in parts)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(preset)} · K-Adapter report</title>
-<style>{STYLE}</style>
-<script>{get_plotlyjs()}</script>
-</head>
-<body>
-<h1>{escape(preset)}</h1>
-<p class="soft">What knowledge adapters beside a language model ({escape(_models(found))}) change: {len(found)} finished
+    models, count = escape(_models(found)), len(found)
+    opening = f"""<p class="soft">What knowledge adapters beside a language model ({models}) change: {count} finished
 runs, made {escape(explain.when(found))}. <a href="#runs">Where the numbers come from</a></p>
-{_headline(comparisons, table)}
-<nav>{links}</nav>
-{sections}</body>
-</html>
-"""
+{_headline(comparisons, table)}"""
+    return framed(
+        preset,
+        f"{preset} · K-Adapter report",
+        [part for part in parts if part[2]],
+        opening=opening,
+        policy=POLICY,
+        script=get_plotlyjs(),
+    )
 
 
 def _models(found: Sequence[Result]) -> str:
