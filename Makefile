@@ -30,7 +30,7 @@ check: $(VENV)/.installed-test # format, lint, the plan of imports, types; mypy 
 	$(BIN)/mypy
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile # tests of a file share their fixtures
 
 demo: install # the idea in the terminal; nothing is trained
 	$(BIN)/kadapter demo

@@ -1,6 +1,7 @@
 """The first click: `make lab` in a copy of the project opens notebook 00 in JupyterLab; looked at in Chromium."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -37,9 +38,11 @@ def project(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def server(project, tmp_path_factory):
     venv = Path(sys.prefix)
+    # Run by `make test`, this make is one within a make and would say so in lines of its own.
+    outside = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     printed = subprocess.run(
         ["make", "-n", "-o", str(venv / ".installed"), "lab", f"VENV={venv}"],
-        cwd=project, capture_output=True, text=True, check=True,
+        cwd=project, capture_output=True, text=True, check=True, env=outside,
     ).stdout  # fmt: skip
     command = shlex.split(printed.strip().splitlines()[-1], comments=True)
     assert Path(command[0]).name == "jupyter"
