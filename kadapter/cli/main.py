@@ -91,7 +91,7 @@ def _tell_stages(pipeline: "Pipeline") -> None:
             typer.echo(f"kept  {stage.id}")
         else:
             typer.echo(f"run   {stage.id:40}  about {forecast.weights[stage.id]:.0f} s")
-    minutes = forecast.left({}, pipeline.jobs) / 60
+    minutes = forecast.left({}, pipeline.executor.jobs) / 60
     todo = len(pipeline.stages) - len(forecast.kept)
     typer.echo(f"{todo} of {len(pipeline.stages)} stages to run, in about {minutes:.1f} min")
 

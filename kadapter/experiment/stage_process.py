@@ -14,9 +14,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,16 @@ PRELOAD = (  # what the notebooks and papermill import
 )
 
 
-def start(notebook: Path, out: Path, parameters: Mapping[str, Any], log: Path, environment: Mapping[str, str]):
-    """Start papermill on a notebook; returns the `multiprocessing.Process`, whose exit code is 0 if every cell ran.
+def start(
+    notebook: Path, out: Path, parameters: Mapping[str, Any], log: Path, environment: Mapping[str, str], here: Path
+) -> BaseProcess:
+    """Start papermill on a notebook; returns the process, whose exit code is 0 if every cell ran.
 
     Args:
         out: the executed notebook.
         log: file for what the process and its kernel print.
         environment: all variables of the process; `KADAPTER_THREADS` among them is heeded by torch.
+        here: its current folder, where there is one of that name.
     """
     context: ForkServerContext | SpawnContext
     if FORKS:
@@ -58,17 +62,21 @@ def start(notebook: Path, out: Path, parameters: Mapping[str, Any], log: Path, e
         context.set_forkserver_preload(list(PRELOAD))
     else:
         context = multiprocessing.get_context("spawn")
-    arguments = (str(notebook), str(out), dict(parameters), str(log), dict(environment))
+    arguments = (str(notebook), str(out), dict(parameters), str(log), dict(environment), str(here))
     process = context.Process(target=_execute, args=arguments, name=f"papermill {notebook.name}")
     process.start()
     return process
 
 
-def _execute(notebook: str, out: str, parameters: dict[str, Any], log: str, environment: dict[str, str]) -> None:
+def _execute(
+    notebook: str, out: str, parameters: dict[str, Any], log: str, environment: dict[str, str], here: str
+) -> None:
     """The whole life of the process."""
     os.setsid()  # Ctrl-C reaches the pipeline alone, which stops the others in order
     os.environ.clear()  # the server has the environment of the time when it was started
     os.environ.update(environment)
+    with suppress(OSError):  # a node of a cluster may lack it
+        os.chdir(here)
     files = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(files[0], 0)
     os.dup2(files[1], 1)
@@ -83,6 +91,31 @@ def _execute(notebook: str, out: str, parameters: dict[str, Any], log: str, envi
     import papermill
 
     papermill.execute_notebook(notebook, out, parameters, kernel_name="python3", progress_bar=False)
+
+
+def end(processes: Sequence[BaseProcess]) -> None:
+    """End papermill processes, their kernels with them, and wait until they are gone."""
+    # One that ends at once leaves no trace of its kernel: who belongs to it is asked before.
+    trees = [_descendants(process) for process in processes]
+    for process in processes:
+        process.terminate()  # papermill shuts its kernel down
+    for process, tree in zip(processes, trees, strict=True):
+        tree |= _descendants(process)
+        process.join(timeout=10)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        for other in tree:
+            with suppress(psutil.NoSuchProcess):
+                other.kill()  # psutil knows when its number is another's by now
+
+
+def _descendants(process: BaseProcess) -> set[psutil.Process]:
+    """The processes that one has started; none if it has ended."""
+    try:
+        return set(psutil.Process(process.pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def _when(ended: Callable[[], object], then: Callable[[], object]) -> None:

@@ -57,10 +57,15 @@ def decide() -> tuple[int, str]:
 
 
 def share(jobs: int) -> dict[str, str]:
-    """The environment of one of several processes that share the cores: `KADAPTER_THREADS` as the user set it, else an
-    equal part."""
+    """The environment of one of several processes that share the cores: an equal part for each (see `of`)."""
+    return of(max(1, available() // jobs))
+
+
+def of(cpus: int) -> dict[str, str]:
+    """The environment of a process that has some cores to itself: `KADAPTER_THREADS` as the user set it, else one
+    thread for each."""
     named = os.environ.get(THREADS, "auto")
-    threads = str(max(1, available() // jobs)) if named == "auto" else named
+    threads = str(cpus) if named == "auto" else named
     return {THREADS: threads, "OMP_NUM_THREADS": threads}
 
 

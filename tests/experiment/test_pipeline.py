@@ -17,8 +17,9 @@ from filelock import FileLock
 
 from kadapter import runs
 from kadapter.errors import KAdapterError
+from kadapter.experiment import executors, pipeline, preset, progress, stage_process
 from kadapter.experiment import graph as graphs
-from kadapter.experiment import pipeline, preset, progress
+from kadapter.experiment.executors import Processes
 from kadapter.experiment.graph import Stage
 from kadapter.experiment.pipeline import Pipeline
 from kadapter.machine.threads import available
@@ -431,9 +432,7 @@ def test_no_kernel_outlives_a_killed_papermill(tmp_path, at_work):
     assert names_under(tmp_path / "runs" / "toy") == ["all.failed.ipynb"], "as after any failure"
 
 
-def test_what_a_stage_started_ends_with_it_however_fast_the_stage_ends(tmp_path, stages, monkeypatch):
-    stages(Stage("a.ipynb", "x", "a"))
-    write_notebook(tmp_path / "a.ipynb", "out = None", "")
+def test_what_a_stage_started_ends_with_it_however_fast_the_stage_ends(tmp_path, monkeypatch):
     process = multiprocessing.get_context("spawn").Process(
         target=os.system,
         args=(f"echo $$ > {tmp_path / 'new'}; mv {tmp_path / 'new'} {tmp_path / 'pid'}; exec sleep 300",),
@@ -443,28 +442,25 @@ def test_what_a_stage_started_ends_with_it_however_fast_the_stage_ends(tmp_path,
         time.sleep(0.02)
     terminate = type(process).terminate
     monkeypatch.setattr(type(process), "terminate", lambda self: (terminate(self), self.join()))
-    line = Pipeline({"name": "toy"}, tmp_path / "runs", jobs=1, notebooks=tmp_path, tell=lambda line: None)
-    line.children.append(pipeline._Child(Stage("a.ipynb", "x", "a"), tmp_path / "work", process, 0.0))
-    line._end_children()
+    stage_process.end([process])
     assert gone(int((tmp_path / "pid").read_text()))
 
 
 def test_a_second_interrupt_does_not_stop_the_clearing_up(tmp_path, stages, monkeypatch):
     write_notebook(tmp_path / "a.ipynb", "out = None", "import time; time.sleep(300)")
     stages(Stage("a.ipynb", "x", "a"))
-    end = Pipeline._end_children
+    end, begin = Processes.stop, Processes.start
 
     def interrupted(self) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         end(self)
 
-    def start(self, stage: Stage, alone: bool):
-        self.children.append(begin(self, stage, alone))
+    def start(self, *arguments) -> None:
+        begin(self, *arguments)
         raise KeyboardInterrupt
 
-    begin = Pipeline._start
-    monkeypatch.setattr(Pipeline, "_start", start)
-    monkeypatch.setattr(Pipeline, "_end_children", interrupted)
+    monkeypatch.setattr(Processes, "start", start)
+    monkeypatch.setattr(Processes, "stop", interrupted)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         Pipeline({"name": "toy"}, tmp_path / "runs", jobs=1, notebooks=tmp_path, tell=lambda line: None).run()
@@ -503,9 +499,9 @@ def test_default_jobs_leave_a_gpu_to_one(monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert pipeline.default_jobs() == 1
+    assert executors.default_jobs() == 1
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pipeline.default_jobs() == min(2, len(os.sched_getaffinity(0)))
+    assert executors.default_jobs() == min(2, len(os.sched_getaffinity(0)))
 
 
 @pytest.mark.parametrize(
