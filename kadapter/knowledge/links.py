@@ -41,8 +41,9 @@ def examples(
 ) -> dict[str, Dataset]:
     """Rows of the ENTITY schema from splits of the RELATION schema (both mentions) or the LINKED one.
 
-    Wrong candidates are first those that share a word of the mention's name (hard), then those of its kind (the type or
-    side of a relation), then any. Entities are those that train mentions; what dev and test say of others is left out.
+    Wrong candidates are first those that have the mention's name (hard), then those that share a word of it, then those
+    of its kind (the type or side of a relation), then any. Entities are those that train mentions; what dev and test
+    say of others is left out.
     """
     first = "train" if "train" in splits else next(iter(splits))
     known = _Known()
@@ -61,23 +62,26 @@ def examples(
 
 @dataclass
 class _Known:
-    """The entities of training, by word of their names and by kind."""
+    """The entities of training, by name, by word of their names and by kind."""
 
     entities: dict[str, None] = field(default_factory=dict)
+    by_name: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
     by_word: dict[str, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
     by_kind: dict[tuple[str, ...], dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
     def add(self, mention: Mention) -> None:
         self.entities[mention.entity] = None
         self.by_kind[mention.kind][mention.entity] = None
+        self.by_name[" ".join(mention.words)][mention.entity] = None
         for word in mention.words:
             self.by_word[word][mention.entity] = None
 
     def like(self, mention: Mention, count: int, rng: random.Random) -> list[str]:
         """The entity of a mention and others for which it may be taken, together `count` where there are as many."""
         chosen = {mention.entity: None}
-        pools = ([e for word in mention.words for e in self.by_word.get(word, ())], list(self.by_kind[mention.kind]))
-        for pool in (*pools, list(self.entities)):
+        same = self.by_name.get(" ".join(mention.words), {})
+        near = [entity for word in mention.words for entity in self.by_word.get(word, ())]
+        for pool in (same, near, self.by_kind[mention.kind], self.entities):
             others = [entity for entity in dict.fromkeys(pool) if entity not in chosen]
             chosen |= dict.fromkeys(rng.sample(others, min(len(others), count - len(chosen))))
         return list(chosen)

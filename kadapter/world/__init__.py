@@ -19,6 +19,7 @@ from kadapter.world.map_tuning import write_map_tuning
 from kadapter.world.medicine import Medicine
 from kadapter.world.probes import write_probes
 from kadapter.world.questions import choice, reading
+from kadapter.world.short_names import linking
 from kadapter.world.unseen import unseen_relations
 
 __all__ = ["Medicine", "World", "build"]
@@ -29,6 +30,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
 
     - `trex/{train,dev}.json` and `trex/relations.json`: factual knowledge; `trex_raw/*.json`: the raw documents of it
     - `trex_a/{train,dev,test}.json`, `trex_b/...`: that of each group alone, where there are `groups`
+    - `linking/{train,dev,test}.json`: sentences that call entities by names that two of them share
     - `conllu/{train,dev,test}.conllu`: linguistic knowledge
     - `entity_typing/{train,dev,test}.json`, and `figer/...` with two labels per mention: OpenEntity, FIGER
     - `tacred/{train,dev,test}.json`: the ambiguous relation task; `fewrel/...`: relations the factual corpus has not
@@ -48,6 +50,7 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
     world = World(seed, entities, **knobs)
     corpora: list[tuple[str, str, Any, dict]] = [
         ("trex", "json", trex_rc, world.knowledge()),
+        ("linking", "json", trex_rc, linking(world)),
         ("conllu", "conllu", conllu, world.treebank()),
         ("entity_typing", "json", entity_typing, world.typing()),
         ("figer", "json", entity_typing, world.fine_typing()),

@@ -7,8 +7,9 @@ from pathlib import Path
 from kadapter.formats import wordnet
 from kadapter.formats.files import replacing
 from kadapter.world.corpora import World
-from kadapter.world.facts import TYPES, Entity
+from kadapter.world.facts import TYPES
 from kadapter.world.sentences import statement
+from kadapter.world.short_names import short_names
 
 SENSES = {
     "person": "noun.person", "company": "noun.group", "city": "noun.location", "film": "noun.communication",
@@ -29,7 +30,9 @@ def synsets(world: World) -> list[dict]:
     facts: dict[str, list] = {}
     for fact in world.facts:
         facts.setdefault(fact.subject.id, []).append(fact)
-    for entity, short in zip(world.entities, _short_names(world), strict=True):
+    names = short_names(world)
+    for entity in world.entities:
+        short = names[entity.id]
         told = rng.sample(facts[entity.id], min(4, len(facts[entity.id])))
         gloss = f"{told[0].relation.label} {told[0].object.name}"
         examples = []
@@ -38,20 +41,6 @@ def synsets(world: World) -> list[dict]:
             examples.append(text.replace(entity.name, short, 1))
         rows.append(_row(entity.id, SENSES[entity.type], [entity.name, short], gloss, examples, [entity.type]))
     return rows
-
-
-def _short_names(world: World) -> list[str]:
-    """A short name for each entity: that of an entity of another type, too, wherever there is a partner."""
-    rng = world.rng("short names")
-    short: dict[str, str] = {}
-    waiting: list[Entity] = []  # all of one type
-    for entity in rng.sample(world.entities, len(world.entities)):
-        short[entity.id] = f"Old {entity.name.split()[0]}"
-        if waiting and waiting[-1].type != entity.type:
-            short[waiting.pop().id] = short[entity.id]
-        else:
-            waiting.append(entity)
-    return [short[entity.id] for entity in world.entities]
 
 
 def _row(id: str, kind: str, lemmas: list[str], gloss: str, examples: list[str], above: list[str]) -> dict:

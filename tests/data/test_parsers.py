@@ -170,7 +170,7 @@ def test_the_command(tmp_path, installed, monkeypatch, capsys):
     assert not ended.value.code and capsys.readouterr().out == f"4 sentences: {out}\n"
 
 
-if importlib.util.find_spec("spacy"):  # not in the lock: with what it needs sixteen packages, 190 MB
+if importlib.util.find_spec("spacy"):  # an extra: in the lock of the tests, not in that of the package
 
     @pytest.mark.filterwarnings("ignore")
     def test_spacy_itself(tmp_path):
