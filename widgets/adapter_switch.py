@@ -9,20 +9,23 @@ from typing import Any
 import ipywidgets
 import traitlets
 
-from kadapter.errors import unknown
+from kadapter.errors import KAdapterError, unknown
 from kadapter.model.adapter import KnowledgeAdapter
 from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.mapping import EntityMapping
 from widgets import style
 from widgets.background import Progress, Work, safely
 from widgets.static_view import StaticView
 
 
 class Plugs:
-    """Which adapters of one model are plugged. Everything that shows the model hears of a change, whoever made it.
+    """Which adapters of one model, and which mapping, are plugged. Everything that shows the model hears of a change,
+    whoever made it.
 
     Attributes:
         lock: held while the model computes or changes.
         known: name -> adapter, the unplugged ones too, so that they can be plugged again.
+        mappings: name -> mapping, those too that were offered and never plugged.
     """
 
     _all: "weakref.WeakKeyDictionary[KnowledgeModel, Plugs]" = weakref.WeakKeyDictionary()
@@ -31,7 +34,8 @@ class Plugs:
         self._model: Callable[[], Any] = weakref.ref(model)  # who shows a model keeps it
         self.lock = threading.RLock()
         self.known: dict[str, KnowledgeAdapter] = {}
-        self._told: tuple[str, ...] | None = None
+        self.mappings: dict[str, EntityMapping] = {}
+        self._told: tuple | None = None
         self._listeners: list[Any] = []  # weak references to bound methods
         self.refresh()
 
@@ -53,6 +57,33 @@ class Plugs:
     def plugged(self) -> tuple[str, ...]:
         """The adapters that are plugged now."""
         return tuple(name for name in self.names if name in self._model().adapters)
+
+    @property
+    def mapping(self) -> str | None:
+        """The mapping that is plugged now."""
+        mapping = self._model().mapping
+        return None if mapping is None else mapping.name
+
+    def offer(self, mappings: Iterable[EntityMapping]) -> None:
+        """Mappings that can be plugged in, beside the one that is."""
+        self.mappings |= {mapping.name: mapping for mapping in mappings}
+
+    def set_mapping(self, name: str, on: bool) -> None:
+        """Plug a mapping in place of the one that is plugged, or unplug it. Raises KAdapterError for one that the model
+        was never offered, and as `plug_mapping` does; then nothing has changed."""
+        if name not in self.mappings:
+            raise unknown("mapping that this model had", name, self.mappings)
+        model = self._model()
+        with self.lock:
+            former = model.unplug_mapping() if model.mapping is not None and (on or self.mapping == name) else None
+            try:
+                if on:
+                    model.plug_mapping(self.mappings[name])
+            except KAdapterError:
+                if former is not None:
+                    model.plug_mapping(former)
+                raise
+        self.refresh()
 
     def set(self, name: str, on: bool) -> None:
         """Plug or unplug one adapter. Raises KAdapterError as `assign` does."""
@@ -83,8 +114,10 @@ class Plugs:
         if model is None:
             return
         self.known.update(model.adapters.items())
-        if self._told != self.plugged:
-            self._told = self.plugged
+        if model.mapping is not None:
+            self.mappings[model.mapping.name] = model.mapping
+        if self._told != (now := (self.plugged, self.mapping)):
+            self._told = now
             self._listeners = [listener for listener in self._listeners if listener() is not None]
             for listener in list(self._listeners):
                 if (call := listener()) is not None:

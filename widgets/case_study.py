@@ -14,13 +14,16 @@ from kadapter.cases import inference
 from kadapter.cases.cases import Cases
 from kadapter.cases.table import Case, plugged_name
 from kadapter.errors import KAdapterError
+from kadapter.graphs.surfaces import Surfaces
 from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.mapping import EntityMapping
 from widgets import style
 from widgets.adapter_switch import Plugs
 from widgets.background import Progress, Work
 from widgets.case_list import CaseList
 from widgets.export_box import ExportBox
 from widgets.insights import Insights
+from widgets.link_box import LinkBox, offer, surfaces_of
 from widgets.live import Answer, LiveBox, Models
 from widgets.predictions import Answers, Shown
 from widgets.static_view import StaticView
@@ -38,12 +41,16 @@ class CaseStudy(StaticView):
         model: whose cases; "" for `F`, or the last one.
         against: compared with; "" for `backbone`, or the first one.
         export_to: the folder that exports are written to; None: the browser downloads them.
+        mappings: name -> a mapping, or its folder, that can be plugged into every model that it was made for.
+        surfaces: name -> ids of the entities that a sentence may name (`kadapter.graphs.surfaces`), beside those that
+            are linked in `data`.
 
     Raises KAdapterError for an unknown name of a model.
 
     Attributes:
         list: filters and pages (`CaseList`).
         live: the sentence that is edited, the adapters that are plugged (`LiveBox`).
+        linked: the mappings that are plugged, the entities in the sentence (`LinkBox`).
         answers: tables and bars (`Answers`), the first of the `tabs`.
         insights: what each token and plug layer adds, and representations before and after an adapter (`Insights`).
         export: the chosen cases (`ExportBox`).
@@ -57,7 +64,12 @@ class CaseStudy(StaticView):
         model: str = "",
         against: str = "",
         export_to: str | Path | None = ".",
+        mappings: Mapping[str, EntityMapping | str | Path] | None = None,
+        surfaces: Surfaces | None = None,
     ) -> None:
+        self._mappings = dict(mappings or {})
+        named = surfaces_of(data) if isinstance(data, Dataset) else {}
+        self.linked = LinkBox(named | dict(surfaces or {}), self._plug_mapping, lambda: self._ask(0.0))
         self.models = Models({name: _saved(source) for name, source in models.items()})
         self.work = Work(cancelled=lambda: self._say("Cancelled: the answers are those from before."))
         self._message = ipywidgets.HTML()
@@ -111,7 +123,7 @@ class CaseStudy(StaticView):
         )  # fmt: skip
         self.tabs = self.insights.tabs(self.answers)
         # facts that were asked for are looked at alone: `Cloze` asks what one types
-        editing = () if cases.asked else (style.heading("Edit the sentence, unplug an adapter"), self.live)
+        editing = () if cases.asked else (style.heading("Edit the sentence, unplug an adapter"), self.live, self.linked)
         self._body.children = (
             style.heading("Cases"), self.list, *editing, self.answers if cases.asked else self.tabs,
             style.heading("Export"), self.export,
@@ -206,12 +218,26 @@ class CaseStudy(StaticView):
         for (model, adapter), on in self._wanted.items():
             Plugs.of(self.models.loaded[model]).set(adapter, on)
         self._wanted.clear()
-        for name in self.cases.models:
-            Plugs.of(self.models.loaded[name]).listen(self._replugged)
+        offer(self._plugs, self._mappings, self.models.loaded)
+        for plugs in self._plugs.values():
+            plugs.listen(self._replugged)
         self.live.start.layout.display = "none"
         self._read_plugs()
 
+    @property
+    def _plugs(self) -> dict[str, Plugs]:
+        """Of each model, once they are loaded."""
+        return {name: Plugs.of(self.models.loaded[name]) for name in self.cases.models}
+
+    def _plug_mapping(self, model: str, mapping: str, on: bool) -> None:
+        try:
+            self._plugs[model].set_mapping(mapping, on)  # `_replugged` hears of it
+        except KAdapterError as problem:
+            self._fail(style.message(problem))
+            self._read_plugs()
+
     def _read_plugs(self) -> None:
+        self.linked.show(self._plugs)
         for model, adapter in self.live.toggles:
             self.live.set_toggle(model, adapter, adapter in self.models.loaded[model].adapters)
 
@@ -235,15 +261,20 @@ class CaseStudy(StaticView):
             self._submit(self.models.load, lambda _: self._bind_and_ask(), delay)
             return
         sentence, index = self.live.sentence.value, self.list.case
-        self._submit(
-            lambda progress: self.models.answer(sentence, progress),
-            lambda found: self._answered(sentence, index, found),
-            delay,
-        )
 
-    def _answered(self, sentence: str, index: int, found: Mapping[str, Answer]) -> None:
+        def answer(progress: Progress) -> tuple[dict[str, Answer], str]:
+            text, _ = inference.read_marked(sentence)
+            found = self.models.answer(sentence, progress, self.linked.links(text))
+            models = {name: (model, self.models.tokenizer(name)) for name, model in self.models.loaded.items()}
+            return found, self.linked.nearest(text, models)
+
+        self._submit(answer, lambda found: self._answered(sentence, index, *found), delay)
+
+    def _answered(self, sentence: str, index: int, found: Mapping[str, Answer], nearest: str) -> None:
         case, original, before = self.cases[index], None, {}
         text, spans = inference.read_marked(sentence)
+        self.linked.read(text)
+        self.linked.table.value = nearest
         if sentence != inference.write_marked(case.text, case.mentions):
             original, before = case, self._kept(index)
             mentions = [[start, end, role] for role, (start, end) in spans.items()]
@@ -257,13 +288,17 @@ class CaseStudy(StaticView):
             Shown(
                 case,
                 answers={name: found[name].labels for name in order},
-                names={name: plugged_name(name, self._adapter_names[name], found[name].plugged) for name in order},
+                names={name: self._plugged_name(name, found[name]) for name in order},
                 moves={name: found[name].moves for name in order if found[name].moves},
                 source="answered now",
                 original=original,
                 before=before,
             )
         )
+
+    def _plugged_name(self, name: str, answer: Answer) -> str:
+        said = plugged_name(name, self._adapter_names[name], answer.plugged)
+        return f"{said}, {answer.mapping} plugged" if answer.mapping else said
 
     def _loaded(self, job: Any, done: Any, failed: Any) -> None:
         """Run a job that needs the models in the background; load them first if they are not there."""
@@ -299,7 +334,7 @@ class CaseStudy(StaticView):
         said = " · ".join(f"{number} {kind}" for kind, number in counts.items())
         compared = f"{self.list.model.value} against {self.list.against.value}: {said}"
         tabs = self.answers.picture() + self.insights.picture()
-        return f"<p>{style.note(compared)}</p>{self.list.scores_html()}{tabs}"
+        return f"<p>{style.note(compared)}</p>{self.list.scores_html()}{tabs}{self.linked.table.value}"
 
 
 def _saved(source: KnowledgeModel | str | Path) -> KnowledgeModel | Path:

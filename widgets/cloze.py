@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -9,14 +10,17 @@ import traitlets
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
+from kadapter.graphs.surfaces import Surfaces
 from kadapter.model.backbone import load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.mapping import EntityMapping
 from kadapter.probing.completions import Completion, complete
 from kadapter.tasks.prompts import word_ids
 from kadapter.training.language import speaking_task
 from widgets import style
 from widgets.adapter_switch import Plugs
 from widgets.background import Progress, Work
+from widgets.link_box import LinkBox, offer
 from widgets.static_view import StaticView
 
 WAIT = 0.4  # seconds without a key before models are asked
@@ -31,10 +35,13 @@ class Cloze(StaticView):
         answer: the word that is expected; "" for none.
         words: candidates that can be switched on instead of the whole vocabulary.
         top: words a model.
+        mappings: name -> a mapping, or its folder, that can be plugged into every model that it was made for.
+        surfaces: name -> ids of the entities that a text may name (`kadapter.graphs.surfaces`).
 
     Attributes:
         text, answer: assign to them, or type.
         listed: whether only the candidates `words` count.
+        linked: the plugged mappings, and the entities in the text (`LinkBox`).
 
     Raises KAdapterError for a model that does not speak.
     """
@@ -50,6 +57,8 @@ class Cloze(StaticView):
         answer: str = "",
         words: Sequence[str] = (),
         top: int = 5,
+        mappings: Mapping[str, EntityMapping | str | Path] | None = None,
+        surfaces: Surfaces | None = None,
     ) -> None:
         if not models:
             raise KAdapterError("Cloze shows nothing: expected at least one model, as {'smollm2': model}")
@@ -59,6 +68,8 @@ class Cloze(StaticView):
         self._tokenizers: dict[str, PreTrainedTokenizerBase] = {}
         self._words, self._found = list(words), dict[str, Completion]()
         self._plugs = {name: Plugs.of(model) for name, model in models.items()}
+        self.linked = LinkBox(surfaces or {}, self._plug_mapping, lambda: self._ask(0.0))
+        offer(self._plugs, mappings or {}, self.models)
         self._sentence = ipywidgets.Text(
             value=text, placeholder="The capital of France is [MASK]", layout={"width": "620px"},
         )  # fmt: skip
@@ -73,7 +84,7 @@ class Cloze(StaticView):
         self._error, self._tables = ipywidgets.HTML(), ipywidgets.HTML()
         self.work = Work()
         controls = ipywidgets.HBox([self._sentence, self._expected, self._only], layout={"flex_flow": "row wrap"})
-        super().__init__([controls, self._error, self._switches, self._tables, self.work.box])
+        super().__init__([controls, self._error, self._switches, self.linked, self._tables, self.work.box])
         for widget, trait in ((self._sentence, "text"), (self._expected, "answer"), (self._only, "listed")):
             traitlets.link((widget, "value"), (self, trait))
         for plugs in self._plugs.values():
@@ -97,7 +108,15 @@ class Cloze(StaticView):
                 box.observe(lambda change, p=plugs, a=adapter: p.set(a, change["new"]), "value")
                 boxes.append(box)
         self._switches.children = boxes
+        self.linked.show(self._plugs)
         self._ask(0.0)
+
+    def _plug_mapping(self, model: str, mapping: str, on: bool) -> None:
+        try:
+            self._plugs[model].set_mapping(mapping, on)  # `_replugged` hears of it
+        except KAdapterError as problem:
+            self._error.value = style.error(style.message(problem))
+            self.linked.show(self._plugs)
 
     def _ask(self, delay: float) -> None:
         if not self.text.strip():
@@ -105,17 +124,18 @@ class Cloze(StaticView):
             self._draw(stale=False)
             return
         self._draw(stale=True)
+        self.linked.read(self.text)
         self.work.submit(self._compute, self._put, self._fail, delay)
 
-    def _compute(self, progress: Progress) -> dict[str, Completion]:
-        found = {}
+    def _compute(self, progress: Progress) -> tuple[dict[str, Completion], str]:
+        found, links = {}, self.linked.links(self.text)
         for number, (name, model) in enumerate(self.models.items()):
             progress((number + 0.5) / len(self.models), f"asking {name}")
             tokenizer = self._tokenizer(name)
             candidates = word_ids(tokenizer, self._words) if self.listed and self._words else None
             with self._plugs[name].lock:
-                found[name] = complete(model, tokenizer, self.text, candidates, self.answer, self._top)
-        return found
+                found[name] = complete(model, tokenizer, self.text, candidates, self.answer, self._top, links)
+        return found, self.linked.nearest(self.text, {n: (m, self._tokenizer(n)) for n, m in self.models.items()})
 
     def _tokenizer(self, name: str) -> PreTrainedTokenizerBase:
         if name not in self._tokenizers:
@@ -123,8 +143,9 @@ class Cloze(StaticView):
             self._tokenizers[name] = load_tokenizer(backbone.name, backbone.revision)
         return self._tokenizers[name]
 
-    def _put(self, found: dict[str, Completion]) -> None:
-        self._found, self._error.value = found, ""
+    def _put(self, answered: tuple[dict[str, Completion], str]) -> None:
+        self._found, self.linked.table.value = answered
+        self._error.value = ""
         self._draw(stale=False)
 
     def _fail(self, problem: Exception) -> None:
@@ -142,7 +163,7 @@ class Cloze(StaticView):
         """A model's name, with what it had and has no more."""
         plugs = self._plugs[name]
         gone = [f"{adapter} unplugged" for adapter in plugs.names if adapter not in plugs.plugged]
-        return ", ".join([name, *gone])
+        return ", ".join([name, *([f"{plugs.mapping} plugged"] if plugs.mapping else []), *gone])
 
     def _table(self, name: str, found: Completion) -> str:
         rows = "".join(
@@ -161,4 +182,5 @@ class Cloze(StaticView):
         return f"Cloze({self.text!r}{': ' if said else ''}{'; '.join(said)})"
 
     def picture(self) -> str:
-        return f'<p class="kadapter-sentence">{escape(self.text)}</p>' + self._error.value + self._tables.value
+        below = self._error.value + self._tables.value + self.linked.table.value
+        return f'<p class="kadapter-sentence">{escape(self.text)}</p>{below}'

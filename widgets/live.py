@@ -31,12 +31,14 @@ class Answer:
         moves: adapter -> (labels,) these logits less those without it.
         labels: the labels that are answered.
         plugged: the adapters that were plugged.
+        mapping: the mapping that was.
     """
 
     logits: np.ndarray
     moves: Mapping[str, np.ndarray]
     labels: list[str]
     plugged: tuple[str, ...]
+    mapping: str | None = None
 
 
 class Models:
@@ -93,19 +95,19 @@ class Models:
             self._tokenizers[key] = load_tokenizer(*key)
         return self._tokenizers[key]
 
-    def answer(self, sentence: str, progress: Progress) -> dict[str, "Answer"]:
-        """What each model answers to a marked sentence."""
+    def answer(self, sentence: str, progress: Progress, links: Sequence[Mapping[str, Any]] = ()) -> dict[str, "Answer"]:
+        """What each model answers to a marked sentence, in whose plain text entities are linked."""
         found = {}
         for number, name in enumerate(self._names):
             progress((number + 0.5) / len(self._names), f"asking {name}")
             model = self.loaded[name]
             with Plugs.of(model).lock:
-                logits, moves = inference.contributions(model, self.tokenizer(name), [sentence])
-                plugged = tuple(model.adapters)
+                logits, moves = inference.contributions(model, self.tokenizer(name), [sentence], [links])
+                plugged, mapping = tuple(model.adapters), Plugs.of(model).mapping
             chosen = np.flatnonzero(decide(model.require_task(), logits.numpy())[0])
             found[name] = Answer(
                 logits[0].numpy(), {adapter: move[0].numpy() for adapter, move in moves.items()},
-                [model.require_task().labels[p] for p in chosen], plugged,
+                [model.require_task().labels[p] for p in chosen], plugged, mapping,
             )  # fmt: skip
         return found
 

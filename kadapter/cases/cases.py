@@ -126,7 +126,8 @@ class Cases(CaseTable):
             for start in steps:
                 progress((number + start / len(examples)) / len(models), f"{name} answers {len(examples)} examples")
                 part = examples.select(range(start, min(start + CHUNK, len(examples))))
-                found = predict(model, encode(model.task, tokenizer, part, progress=False))
+                mapping = model.mapping if "links" in part.column_names else None
+                found = predict(model, encode(model.task, tokenizer, part, progress=False, mapping=mapping))
                 answered.append(np.stack(found.outputs))
                 references.append(np.asarray(found.references))
             stacked.append(np.concatenate(answered))

@@ -1,18 +1,20 @@
 """Ask a model about a sentence that a person wrote: mentions in brackets, answers as labels with logits."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from datasets import Dataset
+from datasets import Dataset, Features
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
 from kadapter.formats import schemas
 from kadapter.model.knowledge_model import KnowledgeModel
+
+Links = Sequence[Sequence[Mapping[str, Any]]]  # of each text its linked mentions: start, end (characters), entity
 
 _BRACKET = re.compile(r"\\[\\\[\]{}]|[\[\]{}]")  # a bracket, or one that a backslash makes plain text
 _SPECIAL = re.compile(r"[\\\[\]{}]")
@@ -94,9 +96,12 @@ def probabilities(found: np.ndarray, independent: bool) -> np.ndarray:
     return shifted / shifted.sum(-1, keepdims=True)
 
 
-def to_examples(model: KnowledgeModel, sentences: Sequence[str]) -> Dataset:
+def to_examples(model: KnowledgeModel, sentences: Sequence[str], links: Links | None = None) -> Dataset:
     """Marked sentences as a dataset of the model's task; its label column holds a placeholder that no answer depends
     on.
+
+    Args:
+        links: of each sentence the entities in its plain text, as lists of {start, end, entity}.
 
     Raises KAdapterError if the task needs a mention that is not marked.
     """
@@ -124,20 +129,24 @@ def to_examples(model: KnowledgeModel, sentences: Sequence[str]) -> Dataset:
             row["label"] = model.task.labels[0]
         else:
             row |= {"start": start, "end": end, "labels": [], "ents": []}
-        rows.append(row)
-    return Dataset.from_list(rows, features=schemas.RELATION if relation else schemas.TYPING)
+        rows.append(row | {"links": list(links[number]) if links else []})
+    schema = schemas.RELATION if relation else schemas.TYPING
+    return Dataset.from_list(rows, features=Features(schema | {"links": schemas.LINKS}))
 
 
 @torch.no_grad()
-def logits(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]) -> torch.Tensor:
-    """(sentences, labels) float32 logits of marked sentences."""
+def logits(
+    model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], links: Links | None = None
+) -> torch.Tensor:
+    """(sentences, labels) float32 logits of marked sentences; with a mapping plugged, vectors of the linked entities
+    stand in them (`to_examples`)."""
     model.eval()
-    return model(**batch(model, tokenizer, sentences)).logits.float().cpu()
+    return model(**batch(model, tokenizer, sentences, links)).logits.float().cpu()
 
 
 @torch.no_grad()
 def contributions(
-    model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]
+    model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], links: Links | None = None
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """How each plugged adapter moves the logits of marked sentences.
 
@@ -145,8 +154,8 @@ def contributions(
     those of the model without it. The backbone is read once.
     """
     model.eval()
-    own = batch(model, tokenizer, sentences)
-    states = model.backbone.hidden_states(own["input_ids"], own["attention_mask"], state_indices=model.state_indices)
+    own = batch(model, tokenizer, sentences, links)
+    states = model.read(own["input_ids"], own["attention_mask"], link_rows=own.get("link_rows"))
     features = model.represent(states.to(model.backbone.dtype), own["attention_mask"])
     found, moves = model(features=features, **own).logits, {}
     for place, name in enumerate(model.adapter_names, start=1):  # place 0 is the backbone's last state
@@ -157,14 +166,16 @@ def contributions(
     return found.float().cpu(), moves
 
 
-def batch(model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]) -> dict:
+def batch(
+    model: KnowledgeModel, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], links: Links | None = None
+) -> dict:
     """Marked sentences as a batch of the model, on its device. Raises KAdapterError as `to_examples` does."""
     from kadapter.machine import threads
     from kadapter.training.batches import encode
 
     threads.use()
-    examples = to_examples(model, sentences)  # refuses what cannot be asked
-    encoded = encode(model.require_task(), tokenizer, examples, progress=False)
+    examples = to_examples(model, sentences, links)  # refuses what cannot be asked
+    encoded = encode(model.require_task(), tokenizer, examples, progress=False, mapping=model.mapping)
     device = next(model.backbone.parameters()).device
     return {k: v.to(device) for k, v in encoded.__getitems__(range(len(encoded))).items()}
 

@@ -2,6 +2,7 @@
 Wiki-ET), or names looked up in an exact surface map (Zhang et al., 2023, Section 4.1). What is not linked, or not
 uniquely, gets no link: nothing is injected there (map-tuning ledger, row 3)."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -87,6 +88,26 @@ def linked(
     links, counts = decided(found, embeddings)
     without = dataset.remove_columns("links") if "links" in names else dataset
     return Linked(without.add_column("links", links, feature=LINKS), counts)
+
+
+def in_text(text: str, surfaces: Surfaces) -> list[dict]:
+    """The links of a text that a person typed: names of one entity each that stand in it as whole words, the longest
+    where several begin, from the left; as the column `links`.
+
+    >>> in_text("Is Gormul in Old York ?", {"Gormul": ["Q1"], "Old York": ["Q2"], "York": ["Q3"], "Is": ["Q4", "Q5"]})
+    [{'start': 3, 'end': 9, 'entity': 'Q1'}, {'start': 13, 'end': 21, 'entity': 'Q2'}]
+    """
+    words = [(m.start(), m.end()) for m in re.finditer(r"\w+|[^\w\s]", text)]
+    most = max((len(name) for name in surfaces), default=0)
+    links: list[dict] = []
+    for number, (start, _) in enumerate(words):
+        if links and start < links[-1]["end"]:
+            continue
+        for end in reversed([end for _, end in words[number:] if end - start <= most]):
+            if len(found := surfaces.get(text[start:end], ())) == 1:
+                links.append({"start": start, "end": end, "entity": found[0]})
+                break
+    return links
 
 
 def _relation(row: dict) -> Iterator[Mention]:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -66,6 +67,7 @@ def complete(
     candidates: Mapping[str, int] | None = None,
     answer: str = "",
     k: int = 5,
+    links: Sequence[Mapping[str, Any]] = (),
 ) -> Completion:
     """Ask a model that speaks for one text.
 
@@ -73,11 +75,12 @@ def complete(
         text: with one [MASK]; a causal model also takes an open end.
         candidates: word -> token; None for the whole vocabulary.
         answer: the word that is expected, whose rank and probability are told.
+        links: the entities in the text ({start, end, entity}), whose vectors a plugged mapping puts before them.
 
     Raises KAdapterError as `completed`, and for a model that does not speak.
     """
     text = completed(text, speaking_task(model).reading == "causal")
-    log = token_log_probabilities(model, tokenizer, [text])[0]
+    log = token_log_probabilities(model, tokenizer, [text], links=[links])[0]
     columns = np.arange(len(log)) if candidates is None else np.array(list(candidates.values()))
     names = None if candidates is None else list(candidates)
     best = np.argsort(-log[columns], kind="stable")[:k]
@@ -88,7 +91,7 @@ def complete(
         return found
     token = (candidates or {}).get(answer, word_ids(tokenizer, [answer]).get(answer))
     if token is None:
-        mean = float(answer_log_likelihoods(model, tokenizer, [text], [[answer]])[0][0])
+        mean = float(answer_log_likelihoods(model, tokenizer, [text], [[answer]], links=[links])[0][0])
         return replace(found, probability=math.exp(mean))
     rank = 1 + int((log[columns] > log[token]).sum())
     return replace(found, rank=rank, probability=math.exp(log[token]))

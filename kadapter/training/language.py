@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
 from kadapter.formats.lama import MASK
-from kadapter.formats.schemas import CLOZE
+from kadapter.formats.schemas import LINKED_CLOZE
 from kadapter.model.adapter import KnowledgeAdapter
 from kadapter.model.backbone import Backbone
 from kadapter.model.knowledge_model import KnowledgeModel
@@ -36,6 +36,7 @@ __all__ = [
     "word_ids",
 ]
 
+Links = Sequence[Sequence[Mapping[str, Any]]]  # of each text its linked mentions: start, end (characters), entity
 LONGEST = 512  # tokens of a text that are read
 
 
@@ -65,6 +66,7 @@ def token_log_probabilities(
     batch_tokens: int = 4096,
     bf16: bool = False,
     progress: bool = False,
+    links: Links | None = None,
 ) -> Float[np.ndarray, "texts candidates"]:
     """The log-probability of each token where a text has [MASK], over the whole vocabulary; of the tokens `ids` alone
     where they are given.
@@ -72,23 +74,30 @@ def token_log_probabilities(
     A masked model reads the text with its own mask token there; a causal one what stands before it. Equal texts are
     computed once. Raises KAdapterError for a model that does not speak, and for a text without exactly one [MASK], or
     for a causal model with nothing before it.
+
+    Args:
+        links: of each text the entities in it, whose vectors a plugged mapping puts before them.
     """
     task = speaking_task(model)
     for text in texts:
         if MASK not in text:
             raise KAdapterError(f"nothing is asked in {text!r}: expected one {MASK}")
-    asked = list(dict.fromkeys(texts))
-    prompts = Prompts(tokenizer, task.reading, _longest(model))
-    read = [prompts.asked(p, [""], -1)[0] for p in prompts.read(asked, asked)]
     columns = None if ids is None else torch.as_tensor(list(ids), device=next(model.parameters()).device)
     head: Any = model.head
-    out = np.empty((len(asked), head.language.vocabulary if ids is None else len(ids)), dtype=np.float32)
-    encoded = _encoded([one.ids for one in read], [one.asked for one in read], None, tokenizer)
+    if links is None or model.mapping is None:
+        asked = list(dict.fromkeys(texts))
+        prompts = Prompts(tokenizer, task.reading, _longest(model))
+        read = [prompts.asked(p, [""], -1)[0] for p in prompts.read(asked, asked)]
+        encoded = _encoded([one.ids for one in read], [one.asked for one in read], None, tokenizer)
+        place = {text: i for i, text in enumerate(asked)}
+        rows = [place[text] for text in texts]
+    else:
+        encoded, rows = _cloze(model, tokenizer, texts, [[""]] * len(texts), links, "vocabulary"), [*range(len(texts))]
+    out = np.empty((len(encoded), head.language.vocabulary if ids is None else len(ids)), dtype=np.float32)
     for chosen, _, result in answered(model, encoded, batch_tokens, bf16, progress):
         log = result.logits.float().log_softmax(-1)
         out[chosen] = (log if columns is None else log[:, columns]).cpu().numpy()
-    place = {text: i for i, text in enumerate(asked)}
-    return out[[place[text] for text in texts]]
+    return out[rows]
 
 
 @torch.no_grad()
@@ -128,16 +137,16 @@ def answer_log_likelihoods(
     batch_tokens: int = 4096,
     bf16: bool = False,
     progress: bool = False,
+    links: Links | None = None,
 ) -> list[Float[np.ndarray, " answers"]]:
     """Per text the mean log-probability of each candidate answer's pieces where the text has [MASK]: one mask a piece,
-    or one piece after the other. Raises KAdapterError as `token_log_probabilities`, and for a text without answers."""
-    task = ClozeTask(reading=speaking_task(model).reading, max_length=_longest(model), candidates="given")
-    rows = []
-    for number, (text, known) in enumerate(zip(texts, answers, strict=True)):
+    or one piece after the other. `links` and what is raised are as `token_log_probabilities` has them; and a text
+    without answers is refused."""
+    for text, known in zip(texts, answers, strict=True):
         if not known:
             raise KAdapterError(f"no answers to choose from in {text!r}: expected at least one")
-        rows.append({"id": str(number), "relation": "", "text": text, "answer": known[0], "candidates": list(known)})
-    encoded = encode(task, tokenizer, Dataset.from_list(rows, features=CLOZE), progress)
+    task = ClozeTask(reading=speaking_task(model).reading, candidates="given")
+    encoded = _cloze(model, tokenizer, texts, answers, links, "given", progress)
     found: list = [None] * len(encoded)
     for chosen, batch, result in answered(model, encoded, batch_tokens, bf16, progress):
         for index, scores in zip(chosen, task.outputs(result.logits, batch), strict=True):
@@ -194,6 +203,25 @@ def speaking_task(model: KnowledgeModel) -> ClozeTask:
 
 def _longest(model: KnowledgeModel) -> int:
     return min(LONGEST, getattr(model.backbone.config, "max_position_embeddings", LONGEST) - 2)  # RoBERTa counts from 2
+
+
+def _cloze(
+    model: KnowledgeModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    answers: Sequence[Sequence[str]],
+    links: Links | None,
+    candidates: str,
+    progress: bool = False,
+) -> Encoded:
+    """Texts with [MASK] and their candidates, with places for the vectors of a plugged mapping."""
+    rows = [
+        {"id": str(number), "relation": "", "text": text, "answer": known[0], "candidates": list(known)}
+        | {"links": list(links[number]) if links else []}
+        for number, (text, known) in enumerate(zip(texts, answers, strict=True))
+    ]
+    task = ClozeTask(reading=speaking_task(model).reading, max_length=_longest(model), candidates=candidates)
+    return encode(task, tokenizer, Dataset.from_list(rows, features=LINKED_CLOZE), progress, model.mapping)
 
 
 def _encoded(

@@ -336,7 +336,7 @@ def test_mistakes_are_one_sentence_at_the_edit_and_the_last_answer_is_greyed(stu
     assert not study.answers.stale and not study._message.value.count("alert")
     study.export.buttons["CSV"].click()
     assert "no case is chosen" in study.export.message.value
-    study.models.answer = lambda sentence, progress: 1 / 0
+    study.models.answer = lambda sentence, progress, links: 1 / 0
     study.live.sentence.value = "[a] b {c}"
     study.work.wait()
     assert "ZeroDivisionError" in study._message.value
