@@ -1,6 +1,7 @@
 """Takes the pictures of the README and the guide from finished runs: `python docs/pictures.py` after `make run` and
 `make test` (needs Chromium). With names (`python docs/pictures.py runs dataset`), only these."""
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,9 +22,9 @@ from widgets import CaseStudy
 study = CaseStudy.from_runs([f"{RUNS}/embedded/finetune/relation-frozen-{{m}}" for m in ("backbone", "F", "F+L")])
 study
 """,
-    "runs": f"""
+    "runs": """
 from widgets import Runs
-Runs("{RUNS}", preset="embedded")
+Runs("runs", preset="embedded")
 """,
     "dataset": f"""
 from widgets import DatasetBrowser
@@ -52,6 +53,7 @@ def _widget(name: str, act: Callable) -> Callable[[Path], None]:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELLS[name].strip())])
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, folder / f"{name}.ipynb")
+        shutil.copytree(RUNS, folder / "runs")  # served, as in the project: links, and no path of this machine
         with browser.lab(folder, folder / "settings") as lab, browser.page(width=1500, height=2200) as page:
             browser.open_notebook(page, lab, f"{name}.ipynb")
             browser.run_all(page)
