@@ -28,7 +28,7 @@ from kadapter.tasks.prompts import word_ids
 
 BACKBONE = "smollm2"
 SIZES = {facts.TEXT: 20, facts.DEV: 5, facts.UNSEEN: 20}  # facts of a relation in the text
-UNTRAINED = 50  # facts of a relation that is never trained
+UNTRAINED = 50  # facts of a relation that is never trained, of those that dev asks and of those that the test asks
 RARE = 4  # an object that fewer pairs of a relation have is left out, where others are enough (`COMMON`)
 COMMON = {"P36": 1, "P138": 2}
 LONGEST = 40  # letters of a subject
@@ -84,6 +84,7 @@ SAID = {
     ),
 }  # fmt: skip
 NEVER = ("P17", "P30", "P37", "P103", "P127", "P131", "P140", "P279", "P1303", "P1412")
+NEVER_DEV = ("P136", "P276", "P1376")  # never trained, either, and asked to choose settings
 # Other relations, whose sentences are plain text: where an object stands that nothing was read of, all stays as it is.
 QUIET = ("P361", "P463", "P364", "P1001", "P190", "P47", "P264", "P413", "P108", "P495", "P740", "P178", "P39", "P530")
 # What is said of subjects of which nothing is read, in words of no relation that is read or asked.
@@ -157,7 +158,18 @@ def choose(
     for relation in NEVER:
         known = _facts(pararel, relation, usable)
         chosen += [_fact(relation, row, facts.UNTRAINED) for row in rng.sample(known, min(UNTRAINED, len(known)))]
-    return chosen, {name: _patterns(pararel, name) for name in (*SAID, *NEVER)}, words
+    spoken = spoken_of(pararel, chosen)
+    for relation in NEVER_DEV:
+        known = [row for row in _facts(pararel, relation, usable) if row[1] not in spoken]
+        chosen += [_fact(relation, row, facts.UNTRAINED_DEV) for row in rng.sample(known, min(UNTRAINED, len(known)))]
+    return chosen, {name: _patterns(pararel, name) for name in (*SAID, *NEVER, *NEVER_DEV)}, words
+
+
+def spoken_of(pararel: Path, chosen: Sequence[NamedFact]) -> str:
+    """All that names a subject of these facts or begins plain text: dev's other relations are asked about none."""
+    ours = _subjects(chosen)
+    named = [*ours, *(row["subject"] for row in others(pararel, chosen))]
+    return "\n".join([*named, *openings(_free_subjects(pararel, ours)), *quiet(pararel, ours)])
 
 
 def balanced(known: Sequence[tuple[str, str, str]], count: int, rng: random.Random) -> list[tuple[str, str, str]]:
@@ -192,6 +204,15 @@ def _names(pararel: Path) -> list[str]:
     return found
 
 
+def _subjects(chosen: Sequence[NamedFact]) -> set[str]:
+    """Those that plain text must not name; dev's other relations are chosen after it, and ask about none in it."""
+    return {fact.subject for fact in chosen if fact.set != facts.UNTRAINED_DEV}
+
+
+def _free_subjects(pararel: Path, ours: set[str]) -> list[str]:
+    return sorted({row["subject"] for name in _names(pararel) for row in _pairs(pararel, name)} - ours)
+
+
 def _pairs(pararel: Path, relation: str) -> Iterator[dict[str, str]]:
     for row in files.read(pararel / f"trex_lms_vocab/{relation}.jsonl"):
         yield {key: row[key].strip() for key in ("id", "subject", "object")}
@@ -214,7 +235,7 @@ def _all_patterns(pararel: Path, relation: str) -> list[str]:
 def _patterns(pararel: Path, relation: str) -> dict[str, object]:
     """The whole patterns that begin as `SAID` says. ParaRel's first is LAMA's."""
     first, *others = _all_patterns(pararel, relation)
-    if relation in NEVER:
+    if relation in (*NEVER, *NEVER_DEV):
         return {"trained": [], "dev": "", "asked": "", "lama": first}
     begin: dict[str, str] = {}
     for pattern in [first, *others]:
@@ -230,7 +251,7 @@ def others(pararel: Path, chosen: Sequence[NamedFact]) -> Iterator[dict[str, str
     """Relation and subject of further facts of the relations that are read of, none of whose subjects is read of or
     asked about."""
     rng = random.Random(13)
-    ours = {fact.subject for fact in chosen}
+    ours = _subjects(chosen)
     for relation in SAID:
         subjects = sorted({row["subject"] for row in _pairs(pararel, relation)} - ours)
         known = [subject for subject in subjects if len(subject) < LONGEST]
@@ -248,8 +269,8 @@ def plain(
     sentences of other relations; and, held out, what it says after other names, and paragraphs of Python's
     documentation."""
     rng = random.Random(9)
-    ours = {fact.subject for fact in chosen}
-    subjects = sorted({row["subject"] for name in _names(pararel) for row in _pairs(pararel, name)} - ours)
+    ours = _subjects(chosen)
+    subjects = _free_subjects(pararel, ours)
     ids = tokenizer(rng.sample(subjects, 4 * STARTS["names"]))["input_ids"]
     starts = [str(tokenizer.decode(each[:3])) for each in ids if len(each) > 3]
     names = [start for start in dict.fromkeys(starts) if start.isprintable()]

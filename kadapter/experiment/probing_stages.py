@@ -5,8 +5,7 @@ Rows: the backbone, an untrained adapter beside it, adapters after each of their
 object of each relation. The frozen backbone reads every text once for all of them.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from jaxtyping import Float, Int
 
 from kadapter import catalog, values
 from kadapter.errors import KAdapterError, unknown
+from kadapter.experiment.asked import MAJORITY, Asked
 from kadapter.experiment.prepared import Data
 from kadapter.experiment.preset_values import Seeds
 from kadapter.formats.lama import MASK
@@ -29,23 +29,19 @@ from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.language_head import language_kind
 from kadapter.probing import kept
-from kadapter.probing.leak import NEVER, NOT_READ, READ
-from kadapter.probing.probe import TOP
+from kadapter.probing.probe import most_probable, ranked
 from kadapter.runs import Run
-from kadapter.scoring.cloze import Cloze, Perplexity
-from kadapter.scoring.metric import Metric
-from kadapter.scoring.statistics import interval
 from kadapter.tasks.prompts import word_ids
 from kadapter.training.batches import Encoded, encode
 from kadapter.training.features import open_store
 from kadapter.training.language import language_model
 from kadapter.training.predict import answered
 
-MAJORITY = "majority"
+RELATIONS = "relations.csv"  # every relation by itself
 LONGEST = 128  # tokens of a plain text
 
 
-class Probing:
+class Probing(Asked):
     """Ask every model row what is in some datasets.
 
     Args:
@@ -71,14 +67,13 @@ class Probing:
         none_adapter: Mapping[str, Any] | None = None,
     ) -> None:
         values.check_value(Seeds, list(seeds), "seeds")
-        self.data, self.datasets, self.seeds = data, list(datasets), list(seeds)
-        self.models = list(models)
-        for model in self.models:
+        self.data, self.datasets = data, list(datasets)
+        for model in models:
             if model not in ("backbone", "none", *adapters):
                 raise unknown("model", model, ["backbone", "none", *adapters])
         for name, folders in adapters.items():
-            if len(folders) != len(self.seeds):
-                raise KAdapterError(f"adapter {name!r} has {len(folders)} pre-trainings for {len(self.seeds)} seeds")
+            if len(folders) != len(seeds):
+                raise KAdapterError(f"adapter {name!r} has {len(folders)} pre-trainings for {len(seeds)} seeds")
         self.backbone, self.tokenizer = Backbone(backbone), load_tokenizer(backbone)
         language_model(self.backbone)  # a backbone that does not speak is told here
         self.words = word_ids(self.tokenizer, pararel_facts.words())
@@ -87,16 +82,15 @@ class Probing:
         self.adapters = {
             name: [load_adapter(_adapter_folder(folder), self.backbone) for folder in folders]
             for name, folders in adapters.items()
-            if name in self.models
+            if name in models
         }
         read = data.read(text, "train")
-        self.read = read.select([k for k, answer in enumerate(read["answer"]) if answer])
-        self.asked = {name: self._askable(data.read(name, "test")) for name in self.datasets}
-        self.counts: dict[tuple[str, str], Float[np.ndarray, "seeds n k"]] = {}
-        self.ranks: dict[tuple[str, str], Float[np.ndarray, "seeds n"]] = {}
-        # of the first pre-training: most probable words, and log-probabilities of all words
-        self.said: dict[tuple[str, str], list[list[str]]] = {}
-        self.logs: dict[tuple[str, str], Float[np.ndarray, "n words"]] = {}
+        super().__init__(
+            models=models,
+            seeds=seeds,
+            read=read.select([k for k, answer in enumerate(read["answer"]) if answer]),
+            asked={name: self._askable(data.read(name, "test")) for name in self.datasets},
+        )
 
     def _askable(self, dataset: Dataset) -> Dataset:
         """Plain text, or the facts whose object is in the word list and that can be asked from the left."""
@@ -159,139 +153,26 @@ class Probing:
         plain = not any(dataset["answer"])
         columns = torch.tensor(list(self.words.values()))
         words = list(self.words)
-        place = {word: k for k, word in enumerate(words)}
-        found = np.empty((len(dataset), 2) if plain else len(dataset))
-        answers = dataset["answer"]
-        said: list[list[str]] = [[] for _ in range(0 if plain else len(dataset))]
-        logs = np.empty((len(said), len(words)), dtype=np.float32)
+        found = np.empty((len(dataset), 2))
+        logs = np.empty((0 if plain else len(dataset), len(words)), dtype=np.float32)
         with torch.no_grad():
             for chosen, batch, result in answered(model, encoded, model.require_task().batch_tokens):
                 log = result.logits.float().log_softmax(-1)
                 if plain:
                     found[chosen] = _said(log, batch)
                 else:
-                    scores = log[:, columns]
-                    right = scores[torch.arange(len(chosen)), [place[answers[k]] for k in chosen]]
-                    found[chosen] = 1 + (scores > right[:, None]).sum(1).numpy()
-                    logs[chosen] = scores.numpy()
-                    best = scores.topk(min(TOP, len(words))).indices.tolist()
-                    for k, ids in zip(chosen, best, strict=True):
-                        said[k] = [words[i] for i in ids]
-        return found, said, logs
-
-    def _majority(self, dataset: Dataset) -> Iterator[bool]:
-        """Whether a relation's most frequent object in the text that was read (of a relation that is not in it, in the
-        probe itself) is the answer."""
-        read, asked = (
-            {
-                relation: Counter(a for r, a in zip(rows["relation"], rows["answer"], strict=True) if r == relation)
-                for relation in set(rows["relation"])
-            }
-            for rows in (self.read, dataset)
-        )
-        frequent = {r: min(found, key=lambda a: (-found[a], a)) for r, found in (asked | read).items()}
-        for relation, answer in zip(dataset["relation"], dataset["answer"], strict=True):
-            yield frequent[relation] == answer
-
-    def metric(self, name: str) -> Metric:
-        """P@1, the mean of the relations, or perplexity."""
-        relations = set(self.asked[name]["relation"])
-        return Cloze(relations=len(relations)) if any(relations) else Perplexity()
-
-    def _keep(self, name: str, model: str, dataset: Dataset, found: Float[np.ndarray, "seeds n *values"]) -> None:
-        metric = self.metric(name)
-        if isinstance(metric, Perplexity):
-            self.counts[name, model] = np.stack([metric.per_example(each, None) for each in found])
-            return
-        relations = sorted(set(dataset["relation"]))
-        references = np.array([relations.index(relation) for relation in dataset["relation"]])
-        triples = [np.stack([ranks, np.zeros(len(ranks)), np.ones(len(ranks))], axis=1) for ranks in found]
-        self.counts[name, model] = np.stack([metric.per_example(each, references) for each in triples])
-        self.ranks[name, model] = found
-
-    def rows(self) -> pd.DataFrame:
-        """One row for each task, model and seed."""
-        return pd.DataFrame(
-            {
-                "task": task,
-                "dataset": task,
-                "model": model,
-                "regime": "frozen",
-                "seed": seed,
-                "metric": self.metric(task).primary,
-                "score": float(value),
-                "n": counts.shape[1],
-            }
-            for (task, model), counts in self.counts.items()
-            for seed, value in zip(self.seeds, self._values(task, counts), strict=True)
-        )
-
-    def _values(self, task: str, counts: Float[np.ndarray, "seeds n k"]) -> Float[np.ndarray, " seeds"]:
-        metric = self.metric(task)
-        return metric.reduce(counts.sum(axis=1))[metric.primary]
-
-    def summary(self) -> pd.DataFrame:
-        """Mean and 95% interval of each task and model, over pre-trainings and facts: P@1 in percent, perplexity as it
-        is."""
-        found = []
-        for (task, model), counts in self.counts.items():
-            metric = self.metric(task)
-            scale = 100 if metric.share else 1
-            each = {
-                key: value for key, value in interval(counts, metric).items() if key in ("mean", "ci_low", "ci_high")
-            }
-            row = {"task": task, "metric": metric.title, "model": model}
-            found.append(row | {key: scale * value for key, value in each.items()} | {"n": counts.shape[1]})
-        return pd.DataFrame(found)
-
-    def leak(self) -> pd.DataFrame:
-        """Every probed fact by what the adapters read of it, in any words: kind, task, n, and each model's P@1 (share
-        of the facts, mean of the pre-trainings)."""
-        read, trained = self._subjects(self.read), set(self.read["relation"])
-        parts = []
-        for name in {task for task, _ in self.ranks}:
-            facts = zip(self._subjects(self.asked[name]), self.asked[name]["relation"], strict=True)
-            kinds = np.array([READ if key in read else NOT_READ if r in trained else NEVER for key, r in facts])
-            for kind in (READ, NOT_READ, NEVER):
-                if (inside := kinds == kind).any():
-                    row: dict[str, Any] = {"kind": kind, "task": name, "n": int(inside.sum())}
-                    for (task, model), ranks in self.ranks.items():
-                        if task == name:
-                            row[model] = float((ranks[:, inside] <= 1).mean())
-                    parts.append(row)
-        return pd.DataFrame(parts).sort_values("task", ignore_index=True)
-
-    def top(self) -> dict[str, pd.DataFrame]:
-        """Model -> its most probable words for every fact, of the first pre-training (Table 6)."""
-        found: dict[str, pd.DataFrame] = {}
-        for model in self.models:
-            parts = []
-            for name in self._of_facts:
-                asked = (
-                    self.asked[name].to_pandas()[["relation", "text", "answer"]].rename(columns={"answer": "object"})
-                )
-                asked["subject"] = [subject for _, subject in self._subjects(self.asked[name])]
-                asked["objects"] = [[object] for object in asked["object"]]
-                asked["rank"], asked["top"] = self.ranks[name, model][0].astype(int), self.said[name, model]
-                parts.append(asked.assign(task=name))
-            if parts:
-                found[model] = pd.concat(parts, ignore_index=True)
-        return found
-
-    @property
-    def _of_facts(self) -> list[str]:
-        """The datasets of facts, in order."""
-        return [name for name in self.datasets if any(task == name for task, _ in self.ranks)]
-
-    def _subjects(self, dataset: Dataset) -> list[tuple[str, str]]:
-        """(relation, subject) of each row: what a text says of whom, however it says it."""
-        return [pararel_facts.said_of(r, t) for r, t in zip(dataset["relation"], dataset["text"], strict=True)]
+                    logs[chosen] = log[:, columns].numpy()
+        if plain:
+            return found, [], logs
+        place = {word: k for k, word in enumerate(words)}
+        return ranked(logs, [place[a] for a in dataset["answer"]]), most_probable(logs, words), logs
 
     def finish(self, run: Run) -> Path:
-        """Leave rows, every example's counts, and the leak table."""
+        """Leave rows, every example's counts, each relation's scores, and the leak table."""
         arrays: dict[str, Any] = {f"{task}/{model}": counts for (task, model), counts in self.counts.items()}
         np.savez_compressed(run.path("counts.npz"), **arrays)
         self.leak().to_csv(run.path(kept.LEAK), index=False)
+        self.by_relation().to_csv(run.path(RELATIONS), index=False)
         kept.write(run.folder, top := self.top())
         if top:
             logs = {m: np.concatenate([self.logs[name, m] for name in self._of_facts]) for m in self.models}

@@ -1,9 +1,9 @@
 """Real facts that come with the package, put into words: what the adapters `F` and `shuffled` of the preset `probe`
 read, and what they are then asked.
 
-1,040 facts of 22 relations from ParaRel's pairs (`pararel/SOURCE.md` says where each file is from), chosen by
-`kadapter data facts`. Of 12 relations some facts are read, each in several sentences, and others are not; 10 relations
-are never read of. No sentence that is read is the one that LAMA asks with.
+1,190 facts of 25 relations from ParaRel's pairs (`pararel/SOURCE.md` says where each file is from), chosen by
+`kadapter data facts`. Of 12 relations some facts are read, each in several sentences, and others are not; 13 relations
+are never read of, 3 of which dev asks. No sentence that is read is the one that LAMA asks with.
 """
 
 import json
@@ -25,7 +25,7 @@ from kadapter.values import Seed, value
 FOLDER = Path(__file__).parent / "pararel"
 FACTS, OTHERS, RELATIONS = "facts.jsonl", "others.jsonl", "relations.json"
 WORDS, PLAIN = "words.txt", "plain.jsonl"
-TEXT, DEV, UNSEEN, UNTRAINED = SETS = ("text", "dev", "unseen", "untrained")  # of facts
+TEXT, DEV, UNSEEN, UNTRAINED, UNTRAINED_DEV = SETS = ("text", "dev", "unseen", "untrained", "untrained_dev")  # of facts
 KEEP, DOCUMENTS, ENTITIES = PLAIN_SETS = (
     "keep",
     "documents",
@@ -36,7 +36,8 @@ KEEP, DOCUMENTS, ENTITIES = PLAIN_SETS = (
 @dataclass(frozen=True)
 class NamedFact(Fact):
     """A fact with ParaRel's id and its set: read (`text`, and `dev`, by whose answers settings are chosen), of the same
-    relations but not read (`unseen`), or of relations that are never read of (`untrained`)."""
+    relations but not read (`unseen`), or of relations that are never read of (`untrained`; of yet others
+    `untrained_dev`, by which settings are chosen, too)."""
 
     id: str
     set: str
@@ -143,8 +144,9 @@ def build(
 
 
 def asked(relations: int = 1_000, per_relation: int = 1_000) -> dict[str, Dataset]:
-    """The questions of the schema `cloze`: `dev`, `facts_seen` (asked as trained, by the first sentence),
-    `facts_paraphrase` (by the sentence that is never trained), `facts_unseen`, `relations_untrained`.
+    """The questions of the schema `cloze`: `dev` and `relations_dev`, by which settings are chosen; `facts_seen` (asked
+    as trained, by the first sentence), `facts_paraphrase` (by the sentence that is never trained), `facts_unseen`,
+    `relations_untrained`.
 
     Args:
         relations, per_relation: as in `build`.
@@ -156,6 +158,7 @@ def asked(relations: int = 1_000, per_relation: int = 1_000) -> dict[str, Datase
         "facts_paraphrase": (TEXT, {name: (p.asked,) for name, p in known.items() if p.asked}),
         "facts_unseen": (UNSEEN, {name: p.trained[:1] for name, p in known.items() if p.trained}),
         "relations_untrained": (UNTRAINED, {name: (p.lama,) for name, p in known.items()}),
+        "relations_dev": (UNTRAINED_DEV, {name: (p.lama,) for name, p in known.items()}),
     }
     return {name: in_words(_first(part, relations, per_relation), said) for name, (part, said) in ways.items()}
 

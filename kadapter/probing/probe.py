@@ -28,6 +28,7 @@ METRICS = ("P@1", "P@10", "MRR")
 MAJORITY, NO_SUBJECT = "majority", "no_subject"
 NO_TOKEN = "object not in the word list"
 NOT_ASKABLE = "not askable from the left"
+SILENT = "relation: none of its facts can be asked"
 TOP = 5  # words kept of each answer (Table 6)
 
 
@@ -76,6 +77,16 @@ def scores(ranks: Sequence[float] | pd.Series) -> dict[str, float]:
     """
     rank = np.asarray(ranks, dtype=float)
     return dict(zip(METRICS, map(float, ((rank <= 1).mean(), (rank <= 10).mean(), (1 / rank).mean())), strict=True))
+
+
+def ranked(log: Float[np.ndarray, "facts words"], right: Sequence[int]) -> Float[np.ndarray, " facts"]:
+    """The rank, from 1, of each fact's right word: one more than the number of words that are more probable."""
+    return 1.0 + (log > log[np.arange(len(log)), list(right)][:, None]).sum(axis=1)
+
+
+def most_probable(log: Float[np.ndarray, "facts words"], names: Sequence[str]) -> list[list[str]]:
+    """The `TOP` most probable words of each fact, the best first."""
+    return [[names[i] for i in row] for row in np.argsort(-log, axis=1, kind="stable")[:, :TOP]]
 
 
 def ask(
@@ -131,6 +142,7 @@ def askable(questions: Questions, words: WordList, causal: bool) -> tuple[Questi
         reads = np.array([bool(t.strip()) and (not form or s in t) for t, s, form in placed], dtype=np.bool_)
         dropped[NOT_ASKABLE] = int((asked & ~reads).sum())
         asked = asked & reads
+    dropped[SILENT] = len(set(table["relation"]) - set(table["relation"][asked]))
     listed = table.assign(objects=pd.Series(right, index=table.index, dtype=object))
     return Questions(listed[asked].reset_index(drop=True), questions.dropped), +dropped
 
@@ -146,21 +158,23 @@ def answered(
     best one counts."""
     frequent = Counter(o for objects, o in zip(part["objects"], part["object"], strict=True) for o in (objects or [o]))
     order = {object: rank for rank, (object, _) in enumerate(frequent.most_common(), 1)}
+    asked = part.to_dict("records")
+    accepted = [row["objects"] if row["subject"] == "" else [row["object"]] for row in asked]
+    best = [max(some, key=lambda o: scored[place[o]]) for some, scored in zip(accepted, log, strict=True)]
+    right = [place[o] for o in best]
+    ranks, top = ranked(log, right).astype(int).tolist(), most_probable(log, names)
     rows = []
-    for scored, row in zip(log, part.to_dict("records"), strict=True):
-        accepted = row["objects"] if row["subject"] == "" else [row["object"]]
-        best = max(accepted, key=lambda o: scored[place[o]])
-        value = scored[place[best]]
-        others = scored[[place[o] for o in row["objects"] if o != best]]
-        rank = 1 + int((scored > value).sum())
+    for k, row in enumerate(asked):
+        value = log[k, right[k]]
+        others = log[k, [place[o] for o in row["objects"] if o != best[k]]]
         rows.append(
             {
-                "rank": rank,
-                "rank_filtered": rank - int((others > value).sum()),
-                "rank_majority": min(order[o] for o in accepted),
-                "rank_no_subject": np.nan if alone is None else 1 + int((alone > alone[place[best]]).sum()),
+                "rank": ranks[k],
+                "rank_filtered": ranks[k] - int((others > value).sum()),
+                "rank_majority": min(order[o] for o in accepted[k]),
+                "rank_no_subject": np.nan if alone is None else 1 + int((alone > alone[right[k]]).sum()),
                 "log_probability": float(value),
-                "top": [names[i] for i in np.argsort(-scored)[:TOP]],
+                "top": top[k],
             }
         )
     return pd.concat([part.reset_index(drop=True), pd.DataFrame(rows)], axis=1)

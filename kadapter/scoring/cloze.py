@@ -36,15 +36,14 @@ class Cloze(Metric):
             [(one_hot[:, :, None] * facts[:, None]).reshape(len(rank), 4 * self.relations), text], axis=1
         )
 
-    def by_relation(self, predictions: Any, references: Any) -> Float[np.ndarray, "relations 4"]:
-        """Number of facts, P@1, P@10 and mean reciprocal rank of each relation."""
-        totals = self.per_example(predictions, references).sum(axis=0)[:-2].reshape(self.relations, 4)
-        return np.concatenate([totals[:, :1], divide(totals[:, 1:], totals[:, :1])], axis=1)
+    def by_relation(self, totals: Float[np.ndarray, "... k"]) -> Float[np.ndarray, "... relations 4"]:
+        """Number of facts, P@1, P@10 and mean reciprocal rank of each relation, of what examples add up to."""
+        facts = totals[..., :-2].reshape(*totals.shape[:-1], self.relations, 4)
+        return np.concatenate([facts[..., :1], divide(facts[..., 1:], facts[..., :1])], axis=-1)
 
     def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
-        facts = totals[..., :-2].reshape(*totals.shape[:-1], self.relations, 4)
-        shares, present = divide(facts[..., 1:], facts[..., :1]), facts[..., 0] > 0
-        means = divide(shares.sum(axis=-2), present.sum(axis=-1)[..., None])
+        facts = self.by_relation(totals)
+        means = divide(facts[..., 1:].sum(axis=-2), (facts[..., 0] > 0).sum(axis=-1)[..., None])
         named = {name: means[..., k] for k, name in enumerate(("p1", "p10", "mrr"))}
         return named | {"text": np.exp(divide(totals[..., -2], totals[..., -1])) * (totals[..., -1] > 0)}
 

@@ -131,6 +131,22 @@ def test_the_leak_table_counts_every_probed_fact(asked):
     assert len(pd.read_csv(root / "probe" / "probe" / "all" / "leak.csv")) == 4
 
 
+def test_each_relation_is_scored_by_itself_and_their_mean_is_the_score(asked):
+    stage, root, _ = asked
+    table = pd.read_csv(root / "probe" / "probe" / "all" / "relations.csv")
+    means = table.groupby(["task", "model"])["P@1"].mean()
+    rows = stage.rows()
+    for (task, model), mean in means.items():
+        assert mean == pytest.approx(rows[(rows["task"] == task) & (rows["model"] == model)]["score"].mean())
+    of = table[(table["task"] == "facts_seen") & (table["model"] == "F")]
+    asked_for = stage.asked["facts_seen"].to_pandas()
+    for row in of.itertuples():
+        inside = (asked_for["relation"] == row.relation).to_numpy()
+        assert row.n == inside.sum() and row.MRR == pytest.approx(
+            (1 / stage.ranks["facts_seen", "F"][:, inside]).mean()
+        )
+
+
 def test_table_6_has_the_words_that_the_model_itself_says(asked, backbone):
     stage, root, _ = asked
     answers = kept.read_top(root / "probe" / "probe" / "all")

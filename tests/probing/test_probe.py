@@ -80,6 +80,12 @@ def test_ranks_are_those_of_plain_transformers(speaker, words):
         assert row.log_probability == pytest.approx(float(scores.log_softmax(-1)[words.ids[row.object]]), abs=1e-4)
 
 
+def test_a_relation_none_of_whose_facts_can_be_asked_is_counted(speaker, tmp_path):
+    (tmp_path / "words.txt").write_text("river\n")  # of `sees` no object
+    found = probe.ask(speaker[1], speaker[2], asked(), word_list(speaker[2], str(tmp_path / "words.txt"), None))
+    assert set(found.table["relation"]) == {"likes"} and found.dropped[probe.SILENT] == 1
+
+
 def test_scores_are_means_within_and_over_relations(words):
     ranks = {"a": [1, 2, 11], "b": [1]}
     table = pd.DataFrame([(r, k) for r, ks in ranks.items() for k in ks], columns=["relation", "rank"])

@@ -44,6 +44,12 @@ def test_trex_fills_one_template_and_asks_a_pair_once(folder):
     assert found.first(1).table["subject"].tolist() == ["Ada"]
 
 
+def test_an_empty_relation_is_one_sentence(folder):
+    put(folder, "lama/TREx/P20.jsonl", [])
+    with pytest.raises(KAdapterError, match=r"P20.jsonl, file: records: found 0; expected at least one record"):
+        questions.trex(folder)
+
+
 def test_google_re_leaves_out_what_raters_reject(tmp_path):
     def record(id: str, said: str) -> dict:
         judgments = [{"rater": "1", "judgment": one} for one in said.split()]

@@ -220,7 +220,7 @@ def test_cloze_by_hand():
             "text": (0.25 * 0.125) ** (1 / 5),
         }
     )
-    rows = metric.by_relation(ranks, references)
+    rows = metric.by_relation(metric.per_example(ranks, references).sum(axis=0))
     assert rows[:, 0].tolist() == [3, 0, 1] and rows[2].tolist() == [1, 0, 1, 0.1]
     assert metric([[1, 0, 1]], [1]) == {"p1": 1, "p10": 1, "mrr": 1, "text": 0}
 
