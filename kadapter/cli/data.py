@@ -9,6 +9,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 import typer.core
 
+from kadapter.errors import unknown
+
 
 class ListByDefault(typer.core.TyperGroup):
     """A group that alone, or with options alone, is its command `list`, as `kadapter data` and `kadapter presets`."""
@@ -118,6 +120,33 @@ def facts(
 
     for name, count in facts_build.build(source, out, limit).items():
         typer.echo(f"  {count:>12,}  {name}")
+
+
+@app.command()
+def leak(
+    text: Annotated[Path, typer.Argument(help="What adapters learn from, as T-REx-rc's train.json.")],
+    format: Annotated[str, typer.Option(help="Of the text (kadapter.catalog.FORMATS).")] = "trex_rc",
+    probe: Annotated[str, typer.Option(help="lama-trex or another of LAMA's with subjects.")] = "lama-trex",
+    data: Annotated[
+        Path | None, typer.Option(help="The folder of the probe's files.", show_default="KADAPTER_DATA")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list, nothing else.")] = False,
+) -> None:
+    """Count how much of a probe a text says: facts in it, others of its relations, and relations it says nothing of."""
+    from kadapter import catalog
+    from kadapter.data.places import probe_folder
+    from kadapter.probing import leak, questions
+
+    if probe not in catalog.PROBES:
+        raise unknown("probe with subjects", probe, catalog.PROBES)
+    folder = probe_folder(data)
+    learned = leak.Learned.of(catalog.format_module(format).read(text), leak.relation_names(folder))
+    rows = leak.overlap(learned, questions.PROBES[probe](folder).table).to_dict("records")
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        typer.echo(f"{row['n']:>8,}  {row['share']:>6.1%}  {row['kind']} ({row['relations']} relations)")
 
 
 @app.command()

@@ -1,7 +1,6 @@
 """`kadapter probe`: ask a model for facts, and score it as LAMA does."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,13 +42,13 @@ def probe(
     """Ask a language model for facts; P@1, P@10 and MRR a relation and on average, beside two baselines."""
     if probe not in PROBES:
         raise unknown("probe", probe, PROBES)
-    named = data or os.environ.get("KADAPTER_DATA")
-    if not named:
-        raise KAdapterError("the probes' files: name their folder with --data FOLDER or KADAPTER_DATA")
+    from kadapter.data.places import probe_folder
+
+    folder = probe_folder(data)
     if learned is not None and probe not in catalog.PROBES:
         raise KAdapterError(f"--learned: probe {probe!r} has no subjects; expected one of {', '.join(catalog.PROBES)}")
     text = None if learned is None else catalog.format_module(learned_format).read(learned)
-    rows, notes = _ask(model, probe, words, uhn, names_by, limit, Path(named), text, not as_json)
+    rows, notes = _ask(model, probe, words, uhn, names_by, limit, folder, text, not as_json)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -98,7 +97,7 @@ def _ask(
         return negated.rows(table, named, listed), notes
     answers = ask(model, tokenizer, asked, listed, limit, progress=progress)
     if text is not None:
-        notes += _apart(answers, asked, leak.Learned.of(text))
+        notes += _apart(answers, asked, leak.Learned.of(text, leak.relation_names(folder)))
     return answers.rows(named, f"{probe}-uhn" if uhn else probe), notes + _counted(answers.dropped)
 
 
@@ -110,7 +109,7 @@ def _apart(answers: Any, asked: Any, learned: Any) -> list[str]:
     scored = (
         leak.table(learned.kinds(answers.table), ranks, answers.table["relation"]).set_index("kind").to_dict("index")
     )
-    whole = leak.table(learned.kinds(asked.table), {}, asked.table["relation"]).set_index("kind").to_dict("index")
+    whole = leak.overlap(learned, asked.table).set_index("kind").to_dict("index")
     return [
         f"{kind}: {whole[kind]['n']:,} facts of the probe ({whole[kind]['share']:.1%}), asked "
         f"{scored[kind]['n']:,}" + (f", P@1 {100 * scored[kind]['P@1']:.1f}" if scored[kind]["n"] else "")

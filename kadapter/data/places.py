@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import os
 import shutil
 import tarfile
 import tempfile
@@ -36,6 +37,14 @@ def matching(base: Path, pattern: str) -> list[Path]:
         base, pattern = Path(pattern).parent, Path(pattern).name
     found = {path.name.removesuffix(".gz"): path for end in (".gz", "") for path in base.glob(pattern + end)}
     return [found[key] for key in sorted(found) if found[key].is_file()]
+
+
+def probe_folder(given: Path | None) -> Path:
+    """The folder of the probes' files: the one that is given, else KADAPTER_DATA. Raises KAdapterError for neither."""
+    named = given or os.environ.get("KADAPTER_DATA")
+    if not named:
+        raise KAdapterError("the probes' files: name their folder with --data FOLDER or KADAPTER_DATA")
+    return Path(named)
 
 
 def find(base: Path, names: Iterable[str]) -> list[Path]:

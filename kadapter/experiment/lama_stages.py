@@ -178,11 +178,9 @@ class Lama:
         return leak.table(self.learned.kinds(self.facts), self.ranks(), self.facts["relation"])
 
     def overlap(self) -> pd.DataFrame:
-        """What the adapters' text says of all facts of the probe, asked or not: kind, n, share; empty without text."""
-        if self.learned is None:
-            return pd.DataFrame()
-        table = self.questions.table
-        return leak.table(self.learned.kinds(table), {}, table["relation"])
+        """What the adapters' text says of all facts of the probe, asked or not (`kadapter.probing.leak.overlap`); empty
+        without text."""
+        return pd.DataFrame() if self.learned is None else leak.overlap(self.learned, self.questions.table)
 
     def top(self) -> dict[str, pd.DataFrame]:
         """Row -> the answers of its first seed, for Table 6."""

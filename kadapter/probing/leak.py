@@ -3,7 +3,9 @@ come from one source, so that part of Table 5 may be asked of what was read. Sco
 2021) warns that a relation's prior is learned, too."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ import pandas as pd
 from datasets import Dataset
 from jaxtyping import Shaped
 
+from kadapter.data.places import matching
 from kadapter.errors import KAdapterError
+from kadapter.formats import lama
 from kadapter.knowledge import pararel_facts
 
 KINDS = READ, NOT_READ, NEVER = "in the text", "same relation, not in the text", "relation never trained"
@@ -31,9 +35,13 @@ class Learned:
     relations: frozenset[str]
 
     @classmethod
-    def of(cls, dataset: Dataset) -> "Learned":
+    def of(cls, dataset: Dataset, names: Mapping[str, str] | None = None) -> "Learned":
         """Of a dataset that adapters learn from: marked relations (T-REx-rc, ...), the package's facts with [MASK],
         or triples.
+
+        Args:
+            names: the name of a relation -> the id by which the probe knows it (`relation_names`), for a dataset that
+                has names (Wiki80).
 
         Raises KAdapterError for one that states no relation.
         """
@@ -59,7 +67,11 @@ class Learned:
                 f"a dataset with the columns {', '.join(sorted(columns))} states no relation: expected T-REx-rc or "
                 "another of marked relations, the package's facts with [MASK], or triples"
             )
-        return cls(frozenset(fact for fact in facts if all(fact)), frozenset(relations))
+        known = names or {}
+        return cls(
+            frozenset((known.get(fact[0], fact[0]), *fact[1:]) for fact in facts if all(fact)),
+            frozenset(known.get(relation, relation) for relation in relations),
+        )
 
     def kinds(self, asked: pd.DataFrame) -> Shaped[np.ndarray, " facts"]:
         """One of `KINDS` for each question (`kadapter.probing.questions.Questions.table`)."""
@@ -71,6 +83,23 @@ class Learned:
             told = named in self.facts or (all(by_id) and by_id in self.facts)
             found.append(READ if told else NOT_READ if relation in self.relations else NEVER)
         return np.array(found, dtype=object)
+
+
+def relation_names(folder: Path) -> dict[str, str]:
+    """The names of LAMA's relations -> their ids, from the data folder; empty where it has no `relations.jsonl`."""
+    found = matching(folder, "lama/relations.jsonl")
+    return {row["label"]: relation for path in found for relation, row in lama.relations(path).items()}
+
+
+def overlap(learned: Learned, asked: pd.DataFrame) -> pd.DataFrame:
+    """How much of a probe a text says: kind, n, share, and relations, of how many the facts of this kind are.
+
+    Args:
+        asked: the probe's questions (`kadapter.probing.questions.Questions.table`).
+    """
+    kinds = learned.kinds(asked)
+    relations = [asked["relation"][kinds == kind].nunique() for kind in KINDS]
+    return table(kinds, {}, asked["relation"]).assign(relations=relations)
 
 
 def table(kinds: Shaped[np.ndarray, " facts"], ranks: dict[str, Any], relations: Any) -> pd.DataFrame:

@@ -1,10 +1,14 @@
 """What adapters had read of what is asked: T-REx-rc and LAMA share facts; the world's share is known."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from datasets import Dataset
+from typer.testing import CliRunner
 
+from kadapter.cli.main import app
 from kadapter.errors import KAdapterError
 from kadapter.knowledge import pararel_facts
 from kadapter.knowledge.facts import in_words, plain
@@ -54,6 +58,30 @@ def test_triples_are_facts_and_what_states_no_relation_is_told():
     with pytest.raises(KAdapterError, match="states no relation"):
         Learned.of(tiny.trees())
     assert not Learned.of(plain(["no fact"])).facts
+
+
+def test_the_command_counts_how_much_of_a_probe_a_file_says(tmp_path):
+    """Three facts of two relations; the text states one of them, with the relation's name instead of its id."""
+    ids = {"obj_uri": "", "sub_uri": "", "evidences": []}
+    asked = {"P19": [("Ada", "London"), ("Alan", "Paris")], "P20": [("Ada", "London")]}
+    (tmp_path / "lama/TREx").mkdir(parents=True)
+    for relation, pairs in asked.items():
+        facts = [{"uuid": s, "sub_label": s, "obj_label": o, "predicate_id": relation} | ids for s, o in pairs]
+        text = "".join(json.dumps(fact) + "\n" for fact in facts)
+        (tmp_path / f"lama/TREx/{relation}.jsonl").write_text(text)
+    labels = {"P19": "place of birth", "P20": "place of death"}
+    rows = [{"relation": r, "template": "[X] was in [Y] .", "label": label} for r, label in labels.items()]
+    (tmp_path / "lama/relations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "learned.tsv").write_text("ada\tplace of birth\tLondon\n")
+    command = ["data", "leak", str(tmp_path / "learned.tsv"), "--format", "triples", "--data", str(tmp_path)]
+    done = CliRunner().invoke(app, [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    assert {row["kind"]: (row["n"], row["relations"]) for row in json.loads(done.stdout)} == {
+        READ: (1, 1), NOT_READ: (1, 1), NEVER: (1, 1),
+    }  # fmt: skip
+    assert "33.3%  in the text (1 relations)" in CliRunner().invoke(app, command).output
+    wrong = CliRunner().invoke(app, [*command, "--probe", "pararel"])
+    assert "probe with subjects 'pararel'" in str(wrong.exception or wrong.output)
 
 
 def test_each_kind_is_scored_as_the_mean_of_its_relations():
