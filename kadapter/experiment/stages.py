@@ -31,7 +31,8 @@ from kadapter.model import tuning_config
 from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.fusion import FUSIONS
-from kadapter.model.knowledge_model import REGIMES, KnowledgeModel, tunings_of
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.regimes import REGIMES, tunings_of
 from kadapter.runs import Run
 from kadapter.scoring import slices
 from kadapter.scoring.statistics import interval

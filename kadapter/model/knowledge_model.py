@@ -1,10 +1,10 @@
 """One model: a backbone, any number of knowledge adapters beside it, a fusion of their outputs, and a task's head
 (Figure 1b).
 
-Stages differ only in which of these parts train: see `REGIMES`.
+Stages differ only in which of these parts train: see `kadapter.model.regimes`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,34 +16,15 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from kadapter.errors import KAdapterError, unknown
-from kadapter.model import tuning
+from kadapter.model import inventory, tuning
 from kadapter.model.adapter import Adapters, KnowledgeAdapter
 from kadapter.model.backbone import Backbone
 from kadapter.model.fusion import Fusion
 from kadapter.model.language_head import build_head
 from kadapter.model.mapping import EntityMapping, injected
-from kadapter.model.tuning_config import TUNINGS
+from kadapter.model.regimes import PARTS, REGIMES, tunings_of
 from kadapter.tasks.base import Task
 from kadapter.values import Name, check_value
-
-# regime -> the parts that train; of the backbone all weights (`backbone`), or what a kind of tuning is about
-REGIMES: dict[str, frozenset[str]] = {
-    "adapter": frozenset({"adapters", "fusion", "head"}),  # pre-training a knowledge adapter
-    "paper": frozenset({"backbone", "fusion", "head"}),  # fine-tuning as published: adapters fixed
-    "frozen": frozenset({"fusion", "head"}),  # what a representation already knows
-    "full": frozenset({"backbone", "adapters", "fusion", "head"}),
-    "mapping": frozenset({"mapping"}),  # map-tuning: what a frozen model reads of entities
-    "houlsby": frozenset({"houlsby", "fusion", "head"}),  # bottlenecks in the backbone
-    "lora": frozenset({"lora", "fusion", "head"}),  # low-rank matrices in the backbone
-    "bitfit": frozenset({"bitfit", "fusion", "head"}),  # the backbone's biases
-}
-PARTS = ("mapping", "backbone", "adapters", "fusion", "head")
-
-
-def tunings_of(regime: str) -> list[str]:
-    """How a regime tunes the backbone itself (`kadapter.model.tuning`); [] where it is frozen."""
-    parts = {"full" if part == "backbone" else part for part in REGIMES[regime]}
-    return [kind for kind in TUNINGS if kind in parts]
 
 
 @dataclass
@@ -403,41 +384,7 @@ class KnowledgeModel(nn.Module):
     def parts(self) -> list[dict]:
         """What the model is made of: one row per part with its parameter count, whether it trains, and where it
         plugs."""
-
-        def row(part: str, module: nn.Module | Iterable[nn.Parameter], note: str = "") -> dict:
-            parameters = list(module.parameters() if isinstance(module, nn.Module) else module)
-            return {
-                "part": part,
-                "parameters": sum(p.numel() for p in parameters),
-                "trains": any(p.requires_grad for p in parameters),
-                "reads": note,
-            }
-
-        put_in = {kind: tuning.leaves(self.backbone, kind) for kind in self.backbone.tuned if kind != "full"}
-        known = {name for leaves in put_in.values() for name in leaves}
-        own = (p for name, p in self.backbone.named_parameters() if name not in known)
-        note = f"{self.backbone.depth} layers, width {self.backbone.hidden_size}"
-        rows = [row(f"backbone {self.backbone.name}", own, note)]
-        rows += [row(f"backbone's {kind}", leaves.values()) for kind, leaves in put_in.items()]
-        if self.mapping is not None:
-            network = self.mapping.network
-            rows.insert(0, row(f"mapping {self.mapping.name}", network, f"{network.width} numbers of an entity"))
-        for name in self.adapter_names:
-            if name in self.adapters:
-                rows.append(
-                    row(
-                        f"adapter {name}",
-                        self.adapters[name],
-                        f"hidden_states {list(self.adapters[name].config.plug_layers)}",
-                    )
-                )
-            else:
-                rows.append({"part": f"adapter {name}", "parameters": 0, "trains": False, "reads": "unplugged"})
-        rows.append(row(f"fusion {self.fusion.kind}", self.fusion, f"1 + {len(self.adapter_names)} states"))
-        if self.head is not None:
-            task = self.require_task()
-            rows.append(row(f"head {task.name}", self.head, f"{len(task.labels)} labels" if task.labels else ""))
-        return rows
+        return inventory.parts(self)
 
     def __repr__(self) -> str:
         lines = [f"KnowledgeModel(regime={self.regime})"]

@@ -58,7 +58,7 @@ class LoRA:
 
 Tuning = Full | Houlsby | LoRA | BitFit
 
-# kind -> what it takes; each is a part of the backbone that can train (kadapter.model.knowledge_model.REGIMES)
+# kind -> what it takes; each is a part of the backbone that can train (kadapter.model.regimes.REGIMES)
 TUNINGS: dict[str, type[Tuning]] = {"full": Full, "houlsby": Houlsby, "lora": LoRA, "bitfit": BitFit}
 
 

@@ -19,7 +19,8 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from kadapter.errors import KAdapterError
 from kadapter.machine import threads
 from kadapter.machine.device import best_device, has_bf16
-from kadapter.model.knowledge_model import REGIMES, KnowledgeModel, tunings_of
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.regimes import REGIMES, tunings_of
 from kadapter.training.batches import Encoded, check_links
 from kadapter.training.features import NoRoom, gigabytes, open_store, size_of
 from kadapter.training.memory import kept_memory

@@ -67,7 +67,7 @@ def test_the_two_of_wang2021_differ_where_paper_and_scripts_differ():
 
 def test_the_names_are_those_of_the_modules():
     """Presets are checked without torch: the catalog holds the names of what needs it."""
-    from kadapter.model.knowledge_model import REGIMES
+    from kadapter.model.regimes import REGIMES
 
     assert {"adapter", "mapping", *catalog.REGIMES} == set(REGIMES)
     with pytest.raises(

@@ -7,7 +7,8 @@ from kadapter import catalog
 from kadapter.errors import KAdapterError
 from kadapter.model.adapter import AdapterConfig, build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
-from kadapter.model.knowledge_model import REGIMES, KnowledgeModel
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.regimes import REGIMES
 from kadapter.tasks.base import encode_marked
 from kadapter.training.batches import encode
 from kadapter.training.fit import Settings, fit

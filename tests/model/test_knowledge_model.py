@@ -13,7 +13,8 @@ from kadapter.hub import adapter_folder
 from kadapter.model.adapter import build_adapter
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.fusion import Fusion
-from kadapter.model.knowledge_model import REGIMES, KnowledgeModel
+from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.model.regimes import REGIMES
 from kadapter.training.batches import encode
 from kadapter.training.fit import Settings, fit
 from tests import tiny
