@@ -41,7 +41,7 @@ lab: install # the whole project is served, the first notebook opened
 shipped-adapters: $(VENV)/.installed # the models of `kadapter demo` and notebook 00, trained anew
 	$(BIN)/python -m kadapter.experiment.shipped
 
-app: $(VENV)/.installed-test # the case study on http://127.0.0.1:8866, no code to be seen
+app: $(VENV)/.installed-test # the case study at the address with its token, no code to be seen
 	$(BIN)/python -m widgets.serve --Voila.ip=127.0.0.1
 
 docs: $(VENV)/.installed-test # the site, in docs/_build/html, every notebook executed; a warning is an error

@@ -113,8 +113,8 @@ def _served(
     prefix = "Voila" if module == "widgets.serve" else "ServerApp"
     options += [f"--{prefix}.port={port}", f"--{prefix}.port_retries=0"]
     options += [] if command else [f"--{prefix}.ip=127.0.0.1"]
+    options += [f"--{'IdentityProvider' if module == 'jupyterlab' else 'Voila'}.token={token}"]
     if module == "jupyterlab":
-        options += [f"--IdentityProvider.token={token}"]
         options += ["--allow-root"] if not command and hasattr(os, "geteuid") and os.geteuid() == 0 else []
     settings.mkdir(parents=True, exist_ok=True)
     own = {
@@ -136,7 +136,7 @@ def _served(
         address = f"http://127.0.0.1:{port}"
         try:
             _wait(process, f"{address}/api" if module == "jupyterlab" else f"{address}/static/", log)
-            yield Server(address, token if module == "jupyterlab" else "")
+            yield Server(address, token)
         finally:
             _end(process)
 

@@ -6,19 +6,30 @@ import io
 import json
 import os
 import pickle
+import sys
+import time
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 
+from kadapter import KnowledgeAdapter, catalog, runs
 from kadapter.errors import KAdapterError
 from kadapter.experiment import preset
 from kadapter.graphs.embeddings import EntityEmbeddings
 from kadapter.hub import adapter_folder, official
+from kadapter.model.adapter import build_adapter
+from kadapter.model.backbone import Backbone, load_tokenizer
+from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.report import scores
+from kadapter.training import features
+from kadapter.training.batches import encode
+from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted([*ROOT.glob("kadapter/**/*.py"), *ROOT.glob("widgets/**/*.py")])
@@ -155,6 +166,83 @@ def test_a_cut_file_is_refused_in_one_sentence(name, tmp_path):
         with pytest.raises(KAdapterError) as raised:
             READERS[name](path)
         assert name in str(raised.value) and "\n" not in str(raised.value)
+
+
+# --- what was saved by us is read without a pickle, too ---
+
+UNPICKLED: list[str] = []  # names that any unpickler of this process asked for while it was watched
+WATCHED = False
+
+
+def _watch(event: str, arguments: tuple) -> None:
+    if WATCHED and event == "pickle.find_class":
+        UNPICKLED.append(".".join(map(str, arguments)))
+
+
+sys.addaudithook(_watch)
+
+
+@contextmanager
+def watched():
+    global WATCHED
+    UNPICKLED.clear()
+    WATCHED = True
+    try:
+        yield UNPICKLED
+    finally:
+        WATCHED = False
+
+
+def test_nothing_is_unpickled_when_adapters_models_runs_and_stores_are_read(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("KADAPTER_CACHE", str(tmp_path / "cache"))
+    backbone = Backbone(tiny_folder)
+    task = catalog.task("relation", labels=["hates", "knows", "leads", "likes"], max_length=32)
+    adapter = build_adapter(tiny.sizes())
+    model = KnowledgeModel(backbone, adapters={"F": adapter}, task=task)
+    encoded = encode(task, load_tokenizer(tiny_folder), tiny.relations(8))
+    features.open_store(model, encoded, progress=False)
+    adapter.save_pretrained(tmp_path / "F", backbone)
+    model.save_pretrained(tmp_path / "model")
+    run = runs.begin(tmp_path / "runs/p/finetune/x", stage="finetune", name="x", parameters={})
+    np.savez_compressed(run.path("counts.npz"), counts=np.zeros((1, 2, 2)))
+    tiny.relations(3).to_pandas().to_parquet(run.path("predictions.parquet"))
+    run.finish(metrics={"f1": 0.5})
+    with watched() as unpickled:
+        KnowledgeModel.from_pretrained(tmp_path / "model")
+        KnowledgeAdapter.from_pretrained(tmp_path / "F", Backbone(tiny_folder))
+        features.open_store(model, encoded, progress=False)
+        [found] = runs.find(tmp_path / "runs", "p")
+        pd.read_parquet(found.path / "predictions.parquet")
+        np.load(found.path / "counts.npz")["counts"]
+        preset.load("embedded")
+    assert unpickled == []
+
+
+def test_the_watch_sees_a_pickle(tmp_path):
+    with watched() as unpickled:
+        pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
+    assert unpickled == ["posix.mkdir"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        (2**63).to_bytes(8, "little") + b"{}",
+        (90_000_000).to_bytes(8, "little") + b"{}",
+        (64).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[99999999999],"data_offsets":[0,4]}}'.ljust(68),
+        (90).to_bytes(8, "little")
+        + b'{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}'.ljust(90),
+        (60_000).to_bytes(8, "little") + b"[" * 60_000,
+    ],
+    ids=["length", "longer than the file", "shape", "overflow", "deep"],
+)
+def test_a_header_of_safetensors_says_nothing_that_is_built(content, tmp_path):
+    path = tmp_path / "adapter.safetensors"
+    path.write_bytes(content)
+    begun = time.monotonic()
+    with pytest.raises(KAdapterError, match="adapter.safetensors is truncated or damaged") as raised:
+        adapter_folder.read_weights(path)
+    assert time.monotonic() - begun < 5 and "\n" not in str(raised.value)
 
 
 def test_the_traps_are_armed(tmp_path):

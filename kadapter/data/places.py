@@ -3,13 +3,15 @@
 `kadapter data` and the presets ask here, so that what one of them finds is there for the other, too.
 """
 
+import gzip
 import hashlib
+import io
 import os
 import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,10 @@ import yaml
 from kadapter.errors import KAdapterError
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
+LARGER = 100  # times its archive may unpacked data be; what is published is ten times as large
+SMALL = 2**26  # bytes; up to so many it may be unpacked from however small an archive
+MEMBERS = 100_000  # files in one archive
+HEADER = 2**20  # bytes of a member's name and properties
 DATASETS = Path(__file__).with_name("datasets.yaml")
 WORD_LISTS = "optiprompt_lama/common_vocabs"  # in the data folder
 
@@ -72,8 +78,8 @@ def _unpacked(place: Path) -> Path:
     if not folder.is_dir():
         partial = Path(tempfile.mkdtemp(dir=_made(folder.parent)))
         try:
-            with tarfile.open(place) as archive:
-                archive.extractall(partial, filter="data")
+            with _opened(place) as stream, tarfile.open(fileobj=_Bounded(stream), mode="r:") as archive:
+                archive.extractall(partial, _members(archive, place, stat.st_size), filter="data")
             with suppress(OSError):  # another process was first
                 partial.rename(folder)
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
@@ -81,6 +87,45 @@ def _unpacked(place: Path) -> Path:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _opened(place: Path) -> io.BufferedIOBase:
+    with place.open("rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(place, "rb") if gzipped else open(place, "rb")
+
+
+class _Bounded(io.RawIOBase):
+    """An archive's bytes, for tarfile, which takes whole into memory what a header says is a header."""
+
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self.stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= HEADER:
+            raise tarfile.ReadError(f"a header of {size:,} bytes, at most {HEADER:,} are read")
+        return self.stream.read(size)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        return self.stream.seek(place, whence)
+
+    def tell(self) -> int:
+        return self.stream.tell()
+
+
+def _members(archive: tarfile.TarFile, place: Path, size: int) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive of so many bytes. Raises KAdapterError before one is unpacked that makes more of it
+    than an archive of data holds."""
+    most, total = max(SMALL, LARGER * size), 0
+    for number, member in enumerate(archive, 1):
+        total += member.size
+        if total > most or number > MEMBERS:
+            found = f"more than {MEMBERS:,} files" if number > MEMBERS else f"{total:,} bytes and more"
+            raise KAdapterError(
+                f"{place}: found {found} in {size:,} bytes; expected at most {most:,} bytes in {MEMBERS:,} files: "
+                "unpack it yourself where you trust it"
+            )
+        yield member
 
 
 def _made(folder: Path) -> Path:

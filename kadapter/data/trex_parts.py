@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kadapter.errors import FormatError, KAdapterError
-from kadapter.formats.files import Said
+from kadapter.formats.files import LARGER, SMALL, Said
 
 VERSION = 1  # of the parts; to be raised when the same source gives other examples
 BATCH = 4096  # examples in memory at a time
@@ -62,6 +62,7 @@ def sources(source: Path, suffixes: tuple[str, ...]) -> list[Source]:
     in a zip file, or the file itself. Raises KAdapterError if there are none.
     """
     suffixes = (*suffixes, *(f"{suffix}.gz" for suffix in suffixes))
+    inside: list[zipfile.ZipInfo] = []
     if source.suffix == ".zip" and source.is_file():
         try:
             with zipfile.ZipFile(source) as archive:
@@ -79,6 +80,12 @@ def sources(source: Path, suffixes: tuple[str, ...]) -> list[Source]:
         found = [_file(source)]
     else:
         raise KAdapterError(f"{source} does not exist; expected a folder, a zip file or a file of documents")
+    for one in inside:
+        if one.file_size > max(SMALL, LARGER * one.compress_size):
+            raise KAdapterError(
+                f"{source}/{one.filename}: found {one.file_size:,} bytes packed into {one.compress_size:,}; "
+                f"expected at most {LARGER} times as many: unpack it yourself where you trust it"
+            )
     if not found:
         raise KAdapterError(f"{source} has no file that ends in {' or '.join(suffixes)}")
     return sorted(found, key=lambda one: (str(one.path), one.member))

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from kadapter.errors import KAdapterError
 from kadapter.hub.adapter_folder import read_weights, write_weights
 from kadapter.model.knowledge_model import KnowledgeModel
+from kadapter.training.trainer import last_checkpoint
 
 ENDING = ".infusing"  # of the folder's name
 REQUEST, SPENT, WEIGHTS, WENT = "request.json", "spent.json", "trained.safetensors", "went.json"
@@ -137,4 +138,4 @@ class Work:
 
     def checkpoint(self, of: str) -> bool:
         """Whether a training can be gone on with."""
-        return any((self.folder / of / "checkpoints").glob("checkpoint-*/trainer_state.json"))
+        return last_checkpoint(self.folder / of / "checkpoints") is not None

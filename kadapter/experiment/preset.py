@@ -264,7 +264,8 @@ def _parse(text: str, where: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise KAdapterError(f"{where}{line}: no YAML: {getattr(error, 'problem', None) or error}") from None
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise KAdapterError(f"{where}{line}: no YAML: {reason}") from None
 
 
 def _unshared(value: Any, where: str) -> Any:

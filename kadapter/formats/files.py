@@ -13,6 +13,7 @@ from typing import TextIO
 from kadapter.errors import FormatError, KAdapterError
 
 CHUNK = 1 << 20  # bytes read at a time
+LARGER, SMALL = 200, 1 << 26  # a gzipped file unpacks to at most so many times its bytes, or to so many bytes
 LONGEST = 1 << 21  # characters of one line or record; the longest of the published files is near a fifth of it
 
 
@@ -39,15 +40,19 @@ def _open(path: Path) -> io.BufferedIOBase:
 def chunks(path: Path) -> Iterator[str]:
     """The text of a plain or gzipped UTF-8 file, piece by piece, without its byte order mark."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    line = 1
+    line, total = 1, 0
     with _open(path) as stream:
+        most = max(SMALL, LARGER * path.stat().st_size)
         more = True
         while more:
             try:
                 data = stream.read(CHUNK)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                 raise FormatError(path, f"line {line}", "gzip stream", str(error), "a whole gzip file") from None
-            more = bool(data)
+            more, total = bool(data), total + len(data)
+            if total > most:
+                expected = f"at most {most:,}: unpack it yourself where you trust it"
+                raise FormatError(path, f"line {line}", "bytes unpacked", Said(f"{total:,} and more"), expected)
             try:
                 text = decoder.decode(data, final=not more)
             except UnicodeDecodeError as error:

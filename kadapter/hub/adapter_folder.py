@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import torch
@@ -21,6 +22,7 @@ from kadapter import runs
 from kadapter.errors import KAdapterError
 from kadapter.hub import card
 from kadapter.hub.config_files import FORMAT_VERSION, known, read_config
+from kadapter.model import packaged
 from kadapter.model.adapter import AdapterConfig, KnowledgeAdapter, PretrainingHead
 from kadapter.model.backbone import Backbone
 
@@ -92,6 +94,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise KAdapterError(f"{path} is truncated or damaged ({error}): save it again or download it again") from error
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of weights that lies in a folder: what its configuration records as `sha256`."""
+    return {path.name: packaged.sha256(path) for path in sorted(folder.glob("*.safetensors"))}
+
+
+def check_hashes(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises KAdapterError for a file of weights that is another than the configuration beside it was saved with; one
+    of an older version names none."""
+    for name, expected in config["sha256"].items():
+        if (folder / name).is_file() and (found := packaged.sha256(folder / name)) != expected:
+            raise KAdapterError(
+                f"{folder / name} is another file than was saved: its SHA-256 is {found[:16]}..., expected "
+                f"{expected[:16]}...: save it again or download it again"
+            )
 
 
 def fill(module: nn.Module, weights: dict[str, Tensor], source: object) -> None:
@@ -182,10 +200,11 @@ def save_adapter(
         config["head"] = {"task": head.task, "options": head.options, "fusion": head.fusion}
     parameters = sum(p.numel() for p in adapter.parameters())
     with writing(folder) as partial:
-        (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         write_weights(adapter.state_dict(), partial / WEIGHTS)
         if head is not None:
             write_weights(head.weights, partial / HEAD)
+        config["sha256"] = hashes(partial)
+        (partial / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (partial / CARD).write_text(card.write(config, parameters), encoding="utf-8")
     adapter.made_for = made_for
     return Path(folder)
@@ -215,6 +234,7 @@ def load_adapter(
         check_leaves(KnowledgeAdapter(sizes), weights, folder / WEIGHTS)
     adapter = KnowledgeAdapter(sizes)
     fill(adapter, weights, folder / WEIGHTS)
+    check_hashes(folder, config)
     if backbone is not None:
         check_backbone(folder, config["backbone"]["fingerprint"], backbone, force, before_tuning=True)
     if config["head"] is not None:

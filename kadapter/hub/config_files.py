@@ -17,6 +17,9 @@ FORMAT_VERSION = 1
 Version = Annotated[int, value("of the format; a newer one than this program's may have keys unknown here", 1, 10**6)]
 
 
+Hashes = Annotated[dict[str, str], value("SHA-256 of each file of weights beside it, which loading compares")]
+
+
 class MadeFor(Values, extra="allow"):
     """The backbone that a saved folder belongs to."""
 
@@ -41,6 +44,7 @@ class AdapterFile(Values):
     backbone: Annotated[MadeFor, value("what it was made for")]
     trained_on: Annotated[dict[str, Any], value("its provenance, told by the card")] = {}
     head: Annotated[HeadFile | None, value("where a pre-training head was kept")] = None
+    sha256: Hashes = {}
 
 
 class TaskFile(Values):
@@ -66,6 +70,7 @@ class ModelFile(Values, extra="allow"):
     ] = {}
     holds_backbone: Annotated[bool, value("whether the whole backbone was trained, and is here")] = False
     mapping: Annotated[Name | None, value("name of the plugged mapping, in `mapping/`")] = None
+    sha256: Hashes = {}
 
 
 class EmbeddingsFile(Values, extra="allow"):
@@ -92,6 +97,7 @@ class MappingFile(Values, extra="allow"):
     backbone: Annotated[MadeFor, value("what it was made for")]
     embeddings: Annotated[EmbeddingsFile, value("what it reads")]
     trained_on: Annotated[dict[str, Any], value("its provenance, told by the card")] = {}
+    sha256: Hashes = {}
 
 
 def read_mapping(path: Path) -> dict:

@@ -55,9 +55,10 @@ def save_mapping(
         "trained_on": mapping.provenance,
     }
     with adapter_folder.writing(folder) as partial:
+        adapter_folder.write_weights(network.state_dict(), partial / adapter_folder.MAPPING_WEIGHTS)
+        config["sha256"] = adapter_folder.hashes(partial)
         text = json.dumps(config, indent=2) + "\n"
         (partial / adapter_folder.MAPPING_CONFIG).write_text(text, encoding="utf-8")
-        adapter_folder.write_weights(network.state_dict(), partial / adapter_folder.MAPPING_WEIGHTS)
         (partial / adapter_folder.CARD).write_text(write_card(config), encoding="utf-8")
     mapping.made_for = made_for
     return Path(folder)
@@ -91,6 +92,7 @@ def load_mapping(
     network = MappingNetwork(config["width"], config["hidden_size"], config["hidden"])
     source = folder / adapter_folder.MAPPING_WEIGHTS
     adapter_folder.fill(network, adapter_folder.read_weights(source), source)
+    adapter_folder.check_hashes(folder, config)
     if backbone is not None:
         adapter_folder.check_backbone(folder, config["backbone"]["fingerprint"], backbone, force, before_tuning=True)
     said = config["embeddings"]

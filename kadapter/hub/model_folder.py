@@ -41,8 +41,9 @@ def save_model(model: KnowledgeModel, folder: str | Path) -> Path:
     }
     weights = {f"{part}.{name}": leaf for part, leaves in saved.items() for name, leaf in leaves.items()}
     with adapter_folder.writing(folder) as partial:
-        (partial / adapter_folder.MODEL_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         adapter_folder.write_weights(weights, partial / adapter_folder.MODEL_WEIGHTS)
+        config["sha256"] = adapter_folder.hashes(partial)
+        (partial / adapter_folder.MODEL_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         for name, adapter in model.adapters.items():
             adapter_folder.save_adapter(adapter, partial / adapter_folder.ADAPTERS / name, model.backbone)
         if model.mapping is not None:
@@ -92,6 +93,7 @@ def load_model(
         model.head = build_head(model.task, backbone, model.fusion.width)
         adapter_folder.fill(model.head, _part(weights, "head"), source)
     adapter_folder.fill(model.fusion, _part(weights, "fusion"), source)
+    adapter_folder.check_hashes(folder, config)
     if config["mapping"] is not None:
         saved_mapping = folder / adapter_folder.MAPPING
         model.plug_mapping(mapping_folder.load_mapping(saved_mapping, embeddings, backbone, force))

@@ -91,6 +91,7 @@ class Backbone(nn.Module):
                 if isinstance(error, KAdapterError):
                     raise
                 raise KAdapterError(_not_loaded("model", name, error)) from error
+            self.revision = getattr(model.config, "_commit_hash", None) or revision  # of the Hub: what it meant today
         if getattr(model.config, "is_encoder_decoder", False):
             model = model.get_encoder()
         self.model = model

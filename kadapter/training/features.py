@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -30,7 +31,8 @@ STORE_VERSION = 1
 CACHE_SHARE = 0.25  # of the disk that is free for them: stores kept; beyond it those opened longest ago are removed
 CACHE_GB = "KADAPTER_CACHE_GB"  # environment variable: gigabytes to keep instead
 KINDS = ("states", "features")  # the backbone's states, or what `KnowledgeModel.represent` makes of them
-META, DATA = "meta.json", "states.bin"
+META, DATA, OFFSETS = "meta.json", "states.bin", "offsets.npy"
+SUMMED = 2**28  # bytes; a larger file is compared by its size: reading it would cost every opening seconds
 
 
 def cache_root() -> Path:
@@ -79,8 +81,8 @@ class FeatureStore:
 
     The folder's name is the hash of everything the contents depend on: the backbone's fingerprint (for `features` the
     adapters' too), that of a plugged mapping and the rows it maps, the encoded tokens, state indices, dtype and layout
-    version. A folder is written under another name and renamed, and its size is checked, so a wrong or torn store is
-    never read; two processes asking for the same one build it once.
+    version. A folder is written under another name and renamed, and its files are compared with what was written, so a
+    wrong, torn or damaged store is never read; two processes asking for the same one build it once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +95,12 @@ class FeatureStore:
             raise KAdapterError(
                 f"{folder / DATA} has {found} bytes; expected {expected}: remove the folder to have it built again"
             )
-        self.offsets = np.load(folder / "offsets.npy")
+        for name, known in meta.get("sums", {}).items():
+            if _sum(folder / name) != known:
+                raise KAdapterError(
+                    f"{folder / name} is not as it was written: remove the folder to have it built again"
+                )
+        self.offsets = np.load(folder / OFFSETS)
         self.rows = list(range(self.shape[0]))  # the hidden states that are read
         self.data = torch.from_file(str(folder / DATA), shared=False, size=int(np.prod(self.shape)), dtype=dtype).view(
             self.shape
@@ -248,6 +255,17 @@ def gigabytes(size: float | int) -> str:
     return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
 
 
+def _sum(path: Path) -> int | None:
+    """The CRC-32 of a file; None of one above `SUMMED`."""
+    if path.stat().st_size > SUMMED:
+        return None
+    found = 0
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            found = zlib.crc32(data, found)
+    return found
+
+
 def _reserve(path: Path, size: int) -> None:
     """Make a file of a size whose place on the disk is its own: one that fills up under a mapped file ends the process
     that writes there. Raises NoRoom where it does not fit."""
@@ -329,7 +347,7 @@ def _build(
             bar.update(len(rows))
     model.train(training)
     del data  # unmaps, so that the file is whole before the rename
-    np.save(folder / "offsets.npy", tokens.offsets)
+    np.save(folder / OFFSETS, tokens.offsets)
     meta = {
         "kind": kind,
         "shape": shape,
@@ -337,5 +355,6 @@ def _build(
         "backbone": model.backbone.name,
         "state_indices": model.state_indices if kind == "states" else [],
         "adapters": list(model.adapters) if kind == "features" else [],
+        "sums": {name: _sum(folder / name) for name in (DATA, OFFSETS)},
     }
     (folder / META).write_text(json.dumps(meta) + "\n", encoding="utf-8")

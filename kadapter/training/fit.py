@@ -26,7 +26,7 @@ from kadapter.training.features import NoRoom, gigabytes, open_store, size_of
 from kadapter.training.memory import kept_memory
 from kadapter.training.recall import recall
 from kadapter.training.settings import Settings
-from kadapter.training.trainer import BatchTrainer, Fit, ModelGroup, optimizer
+from kadapter.training.trainer import BatchTrainer, Fit, ModelGroup, last_checkpoint, optimizer
 
 # Regimes that leave the backbone and what it reads as they are, so that its states can be stored.
 FROZEN = [regime for regime, parts in REGIMES.items() if not tunings_of(regime) and "mapping" not in parts]
@@ -153,7 +153,8 @@ def fit_together(
                 "with mapping=model.mapping"
             )
     checkpoints = Path(out) / "checkpoints"
-    if resume and not any(checkpoints.glob("checkpoint-*")):
+    last = last_checkpoint(checkpoints) if resume else None
+    if resume and last is None:
         raise KAdapterError(f"{checkpoints} holds no checkpoint to resume from: train with checkpoints=True first")
     set_seed(settings.seed)
     threads.use()
@@ -189,9 +190,7 @@ def fit_together(
         callbacks=callbacks,
         optimizers=(optimizer(together, settings.learning_rate, settings.head_rate, settings.weight_decay), None),
     )
-    last = None
-    if resume:
-        last = max(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]))
+    if last is not None:
         trainer.read_best(last)
     else:
         shutil.rmtree(checkpoints, ignore_errors=True)

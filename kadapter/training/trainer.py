@@ -14,9 +14,11 @@ from IPython import get_ipython
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils.notebook import NotebookProgressCallback
 
+from kadapter import runs
 from kadapter.errors import KAdapterError
 from kadapter.hub.adapter_folder import read_weights, write_weights
 from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
@@ -253,6 +255,12 @@ class BatchTrainer(Trainer):
 
     def _issue_warnings_after_load(self, load_result) -> None:
         """A checkpoint lacks the frozen parts by design."""
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last whole checkpoint in a folder: one that a kill has cut lacks its state, which is written last."""
+    whole = [path for path in folder.glob("checkpoint-*") if runs.read_json(path / TRAINER_STATE_NAME) is not None]
+    return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
 
 
 class _Hooks(TrainerCallback):

@@ -1,7 +1,9 @@
 """One resolver for `kadapter data` and `kadapter run`: gzipped or not, under every published name, in every folder."""
 
 import gzip
+import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +88,43 @@ def test_a_tar_file_is_a_folder(tmp_path, monkeypatch):
     with pytest.raises(KAdapterError, match="umls.tar.gz: no whole archive .* expected a .tar or .tar.gz of files"):
         places.locate(tmp_path, spec, ["train.txt"])
     assert len(list((tmp_path / "cache" / "unpacked").iterdir())) == 2
+
+
+def packed(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for info, content in members:
+            info.size = info.size or len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def member(name: str, **more) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([(member("train.txt"), bytes(1 << 20))] * 3, "found 3,145,728 bytes and more in .* at most 2,097,152 bytes"),
+        ([(member(f"{i}"), b"") for i in range(30)], "found more than 20 files in"),
+        ([(member("a", pax_headers={"comment": "x" * (1 << 21)}), b"")], "no whole archive .a header of"),
+        ([(member("../../evil"), b"x")], "no whole archive .*outside the destination"),
+        ([(member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"), b"")], "no whole archive .*absolute path"),
+        ([(member("device", type=tarfile.CHRTYPE), b"")], "no whole archive .*special file"),
+    ],
+    ids=["bomb", "many", "header", "traversal", "link", "device"],
+)
+def test_an_archive_of_a_stranger_unpacks_to_no_more_and_nowhere_else(tmp_path, monkeypatch, members, said):
+    monkeypatch.setenv("KADAPTER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(places, "SMALL", 1 << 21)
+    monkeypatch.setattr(places, "MEMBERS", 20)
+    packed(tmp_path / "umls.tar.gz", *members)
+    before = sorted(path.name for path in tmp_path.parent.iterdir())
+    with pytest.raises(KAdapterError, match=f"umls.tar.gz: .*{said}") as raised:
+        places.locate(tmp_path, {"format": "graph_text", "path": "umls.tar.gz"}, ["train.txt"])
+    assert "\n" not in str(raised.value)
+    assert list((tmp_path / "cache" / "unpacked").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.parent.iterdir()) == before

@@ -420,3 +420,11 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         main.main()
     assert ended.value.code == 130
     assert f"finished parts are kept in {tmp_path / 'new'}.parts" in capsys.readouterr().err
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("kadapter.data.trex_parts.SMALL", 1 << 16)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("re/a.json", bytes(1 << 20))
+    with pytest.raises(KAdapterError, match=r"all\.zip/re/a\.json: found 1,048,576 bytes packed into 1,0..; expected"):
+        build(tmp_path / "all.zip", tmp_path / "out", ALL, jobs=1)

@@ -173,3 +173,11 @@ def test_json_lines_in_the_place_of_a_list_are_told(tmp_path):
     """ERNIE-like files are also passed around as one object per line: refused with what was expected."""
     with pytest.raises(KAdapterError, match="line 1: start of file: found .*expected .* a JSON list of objects"):
         tacred.read(put(tmp_path, "tacred", "\n".join(map(json.dumps, TACRED))))
+
+
+def test_a_gzip_bomb_is_refused_where_it_becomes_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("kadapter.formats.files.SMALL", 1 << 21)
+    path = put(tmp_path, "triples", "")
+    path.write_bytes(gzip.compress(b"a\tb\tc\n" * (1 << 20)))
+    with pytest.raises(FormatError, match="bytes unpacked: found .* and more; expected at most 2,.*: unpack it"):
+        triples.read(path)

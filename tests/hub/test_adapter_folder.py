@@ -14,7 +14,7 @@ import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import RepositoryNotFoundError
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import AutoModel, Trainer, TrainingArguments
 
 from kadapter import KnowledgeAdapter, catalog
 from kadapter.errors import KAdapterError
@@ -482,3 +482,56 @@ def test_torch_compile_takes_the_whole_graph(tiny_folder):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert "gradients are the same" in done.stdout, done.stderr[-2000:]
+
+
+# --- hashes ---
+
+
+@pytest.fixture(scope="module")
+def saved(backbone, tmp_path_factory):
+    """A model with an adapter, and an adapter with a pre-training head."""
+    folder = tmp_path_factory.mktemp("hashed")
+    made = build_adapter(tiny.sizes(), seed=3)
+    made.pretraining_head = PretrainingHead("relation", {"labels": ["a", "b"]}, "concat", {"head.w": torch.ones(3)})
+    made.save_pretrained(folder / "F", backbone)
+    KnowledgeModel(backbone, adapters={"F": made}, task=relation_task()).save_pretrained(folder / "model")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "load"),
+    [
+        ("F/adapter.safetensors", lambda folder, b: KnowledgeAdapter.from_pretrained(folder / "F", b)),
+        ("F/head.safetensors", lambda folder, b: KnowledgeAdapter.from_pretrained(folder / "F", b)),
+        ("model/model.safetensors", lambda folder, b: KnowledgeModel.from_pretrained(folder / "model", b)),
+        ("model/adapters/F/adapter.safetensors", lambda folder, b: KnowledgeModel.from_pretrained(folder / "model", b)),
+    ],
+)
+def test_one_flipped_bit_of_saved_weights_is_found(saved, backbone, tmp_path, file, load):
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+    load(tmp_path, backbone)
+    content = bytearray((tmp_path / file).read_bytes())
+    content[-3] ^= 1  # of a number's mantissa
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(KAdapterError, match=f"{file.split('/')[-1]} is another file than was saved"):
+        load(tmp_path, backbone)
+
+
+def test_a_folder_of_before_hashes_is_read(saved, backbone, tmp_path):
+    shutil.copytree(saved / "F", tmp_path / "F")
+    config = json.loads((tmp_path / "F/adapter_config.json").read_text())
+    del config["sha256"]
+    (tmp_path / "F/adapter_config.json").write_text(json.dumps(config))
+    KnowledgeAdapter.from_pretrained(tmp_path / "F", backbone)
+
+
+def test_what_came_from_the_hub_is_pinned_to_the_commit_that_came(tiny_folder, monkeypatch):
+    load = AutoModel.from_pretrained
+
+    def from_hub(*named, revision=None, **more):
+        model = load(*named, **more)
+        model.config._commit_hash = "0123abcd"
+        return model
+
+    monkeypatch.setattr("kadapter.model.backbone.AutoModel.from_pretrained", from_hub)
+    assert adapter_folder.describe(Backbone(tiny_folder, "main"))["revision"] == "0123abcd"

@@ -119,6 +119,19 @@ def test_a_torn_store_is_never_read(model, encoded, tmp_path, damage):
     assert torch.equal(again(np.array([1]))["states"], expected)
 
 
+@pytest.mark.parametrize("damage", ["states.bin", "offsets.npy"])
+def test_a_store_with_one_flipped_bit_is_never_read(model, encoded, tmp_path, damage):
+    store = features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
+    expected = store(np.array([1]))["states"].clone()
+    content = bytearray((store.folder / damage).read_bytes())
+    content[-5] ^= 1
+    (store.folder / damage).write_bytes(content)
+    with pytest.raises(KAdapterError, match=f"{damage} is not as it was written"):
+        features.FeatureStore(store.folder)
+    again = features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
+    assert torch.equal(again(np.array([1]))["states"], expected)
+
+
 def test_a_failed_build_leaves_nothing(model, encoded, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise MemoryError

@@ -85,6 +85,9 @@ def test_resume_ends_where_an_uninterrupted_run_ends(tiny_folder, tmp_path, monk
         fit(other, encoded, encoded, settings, tmp_path / "cut", progress=False, cache=tmp_path)
     monkeypatch.setattr(training, "predict", original)
     resumed, _ = build(tiny_folder)
+    half = tmp_path / "cut" / "checkpoints" / "checkpoint-999"  # a kill while it was written
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
     again = fit(resumed, encoded, encoded, settings, tmp_path / "cut", resume=True, progress=False, cache=tmp_path)
     assert again.best == pytest.approx(whole.best, rel=1e-4) and again.best_epoch == whole.best_epoch
     for (name, a), (_, b) in zip(model.named_parameters(), resumed.named_parameters(), strict=True):
