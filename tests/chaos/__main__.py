@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -11,27 +12,49 @@ from tests.chaos.journal import Journal, Trial
 
 FOLDER = Path(__file__).resolve().parents[2] / "runs" / "chaos"
 KILLS = 10  # in one trial
-GOALS = {"embedded": 200, "probe": 100, "infuse": 100, "damage": 1000, "fuzz": 100_000}
+GOALS = {"embedded": 200, "probe": 100, "infuse": 100, "disk": 50, "circumstances": 20, "damage": 1000, "fuzz": 100_000}
 
 
 Trials = Callable[[int], tuple[dict[str, int], list[str]]]  # a seed -> faults by kind, and what was found
 
 
-def kills(name: str, folder: Path) -> Trials:
-    """Trials of a program that is killed."""
+def program(name: str, folder: Path) -> tuple:
+    """What `Kills` takes: the program, run once undisturbed."""
     from tests.chaos import kills, programs
 
     programs.warm()
     server = programs.server()
-    program = programs.PROGRAMS[name](folder / "ground" / name)
+    made = programs.PROGRAMS[name](folder / "ground" / name)
     known = folder / "ground" / f"{name}.json"
     if not known.is_file():
-        program.ground.mkdir(parents=True, exist_ok=True)
-        programs.in_fork(program.make)
-        found = kills.reference(program, folder / f"undisturbed-{name}")
-        known.write_text(json.dumps(found))
-    trials = kills.Kills(program, folder, server, tuple(json.loads(known.read_text())))
+        made.ground.mkdir(parents=True, exist_ok=True)
+        programs.in_fork(made.make)
+        shutil.rmtree(folder / f"undisturbed-{name}", ignore_errors=True)
+        known.write_text(json.dumps(kills.reference(made, folder / f"undisturbed-{name}")))
+    return made, folder, server, tuple(json.loads(known.read_text()))
+
+
+def kills(name: str, folder: Path) -> Trials:
+    """Trials of a program that is killed."""
+    from tests.chaos.kills import Kills
+
+    trials = Kills(*program(name, folder))
     return lambda seed: trials(seed, KILLS)
+
+
+def disks(folder: Path) -> Trials:
+    """Trials of disks that fail."""
+    from tests.chaos.disks import Disks
+
+    return Disks(*program("embedded", folder))
+
+
+def circumstances(folder: Path) -> Trials:
+    """Trials of memory, permission, clocks, locks and company."""
+    from tests.chaos.circumstances import Circumstances
+
+    trials = [Circumstances(*program(name, folder)) for name in ("infuse", "embedded")]
+    return lambda seed: trials[seed // 5 % 2](seed)
 
 
 def damaged(folder: Path) -> Trials:
@@ -40,7 +63,7 @@ def damaged(folder: Path) -> Trials:
 
     for name in ("embedded", "infuse"):
         if not (folder / "ground" / f"{name}.json").is_file():
-            kills(name, folder)
+            program(name, folder)
     return Damaged(folder, folder / "damaged")
 
 
@@ -55,6 +78,8 @@ CAMPAIGNS: dict[str, Callable[[Path], Trials]] = {
     "embedded": lambda folder: kills("embedded", folder),
     "probe": lambda folder: kills("probe", folder),
     "infuse": lambda folder: kills("infuse", folder),
+    "disk": disks,
+    "circumstances": circumstances,
     "damage": damaged,
     "fuzz": fuzz,
 }
