@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from kadapter import catalog, values
 from kadapter.errors import KAdapterError
+from kadapter.experiment.map_domains import Domains
 from kadapter.experiment.map_models import Counts, Downstream, Recipe, computes
 from kadapter.experiment.prepared import Data
 from kadapter.experiment.preset_values import MAP_ROWS, MapTuningSection, Seeds
@@ -80,6 +81,7 @@ class MapTuning:
         self.told: dict[str, Any] = {}
         self.mappings: dict[tuple[str, int], EntityMapping] = {}
         self.first: KnowledgeModel | None = None
+        self.domains: Domains | None = None
 
     # --- before any mapping ---
 
@@ -114,9 +116,9 @@ class MapTuning:
         if map_tuning.mention_task(self.backbone).language_head == "own":
             return None
         settings, length = settings_for(self.section["language"], "frozen", 0)
-        made = map_tuning.language_layer(
-            self.backbone, self.tokenizer, self.corpus["train"], self.corpus["dev"], settings, out, length
-        )
+        spoken = self.section["spoken"]
+        train, dev = (self.data.read(spoken, split) if spoken else self.corpus[split] for split in ("train", "dev"))
+        made = map_tuning.language_layer(self.backbone, self.tokenizer, train, dev, settings, out, length)
         self.language, self.told["language layer"] = made
         return made[1]
 
@@ -202,6 +204,21 @@ class MapTuning:
             keep("F", model)
             plugged("F+mapping", model, general)
 
+    def swap(self, out: Path, progress: bool = True) -> None:
+        """The mappings of several domains in one frozen model, where the section names them: more rows."""
+        if not self.section.get("domains"):
+            return
+        assert self.entities is not None  # `embed` came before
+        where, known = out.parent / "domains", {self.section["graph"]: self.entities}
+        self.domains = Domains(self.data, self.backbone, self.tokenizer, self.section, where, known)
+        self.told |= self.domains.told
+        own = [d for d, e in self.section["domains"]["of"].items() if e["corpus"] == self.section["corpus"]]
+        for seed in tqdm(self.seeds, desc="domains", unit="model", disable=not progress):
+            general = {domain: self.mappings["general", seed] for domain in own if ("general", seed) in self.mappings}
+            rows = self.domains.rows(seed, self.language, out / str(seed), general)
+            for key, counts in rows:
+                self.found.setdefault(key, []).append(counts)
+
     def _chosen(
         self,
         work: Downstream,
@@ -220,22 +237,30 @@ class MapTuning:
 
     # --- what is told ---
 
+    def _asked(self) -> dict[str, tuple[str, Downstream]]:
+        """Of each row's task the dataset whose test it is, and what scores it."""
+        asked = {work.name: (work.dataset, work) for work in self.works}
+        if self.domains is not None:
+            scorer = next(iter(self.domains.works.values()))
+            asked |= {task: (dataset, scorer) for task, dataset in self.domains.tasks().items()}
+        return asked
+
     def counts(self) -> dict[tuple[str, str, str], Float[np.ndarray, "seeds n k"]]:
         """(task, regime, model) -> counts of all seeds."""
         return {key: np.stack(found) for key, found in self.found.items()}
 
     def rows(self) -> pd.DataFrame:
         """One row for each task, regime, model and seed."""
-        works = {work.name: work for work in self.works}
+        works = self._asked()
         return pd.DataFrame(
             {
                 "task": task,
-                "dataset": works[task].dataset,
+                "dataset": works[task][0],
                 "model": model,
                 "regime": regime,
                 "seed": seed,
-                "metric": works[task].metric.primary,
-                "score": works[task].score(counts),
+                "metric": works[task][1].metric.primary,
+                "score": works[task][1].score(counts),
                 "n": len(counts),
             }
             for (task, regime, model), found in self.found.items()
@@ -245,10 +270,10 @@ class MapTuning:
     def summary(self) -> pd.DataFrame:
         """Of every task, regime and model the mean and its 95% interval over seeds and examples, and what it has over
         the plain model, with the paired interval; in percent."""
-        works, rows = {work.name: work for work in self.works}, []
+        works, rows = self._asked(), []
         every = self.counts()
         for (task, regime, model), counts in every.items():
-            metric = works[task].metric
+            metric = works[task][1].metric
             found = statistics.interval(counts, metric)
             row = {"task": task, "regime": regime, "model": model, "n": counts.shape[1]}
             row |= {key: 100 * found[key] for key in ("mean", "ci_low", "ci_high")}
@@ -280,10 +305,10 @@ class MapTuning:
         self.first.save_pretrained(run.path("model"))
         shutil.rmtree(run.path("work"), ignore_errors=True)
         pd.DataFrame(self.kept).to_csv(run.path("kept.csv"), index=False)
-        rows, works = self.rows(), {work.name: work for work in self.works}
+        rows, works = self.rows(), self._asked()
         return run.finish(
             metrics={
-                " ".join(key): float(np.mean([works[key[0]].score(counts) for counts in found]))
+                " ".join(key): float(np.mean([works[key[0]][1].score(counts) for counts in found]))
                 for key, found in self.found.items()
             },
             rows=[{str(key): value for key, value in row.items()} for row in rows.to_dict("records")],
@@ -292,7 +317,7 @@ class MapTuning:
                     "task": task,
                     "regime": regime,
                     "model": model,
-                    "metric": {"name": works[task].metric.name, "options": works[task].metric.options},
+                    "metric": {"name": works[task][1].metric.name, "options": works[task][1].metric.options},
                 }
                 for task, regime, model in self.found
             ],
@@ -300,5 +325,6 @@ class MapTuning:
             n=int(sum(len(work.split("test")) for work in self.works)),
             linked=self.told,
             kept=self.kept,
+            domains={} if self.domains is None else {"task": self.domains.own["task"], "names": self.domains.names},
             backbone_fingerprint=self.fingerprint,
         )

@@ -151,6 +151,13 @@ def _check_map_tuning(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> No
         _uses(preset, entry["graph"], f"{where}.graph", ("train",))
     if entry.get("facts"):
         _uses(preset, entry["facts"], f"{where}.facts", ("train",))
+    if entry.get("spoken"):
+        _uses(preset, entry["spoken"], f"{where}.spoken", ("train", "dev"))
+    if domains := entry.get("domains"):
+        _uses(preset, domains["dataset"], f"{where}.domains", ("train", "dev"))
+        for name, domain in domains["of"].items():
+            for key, splits in (("graph", ("train",)), ("corpus", ("train", "dev")), ("test", ("test",))):
+                _uses(preset, domain[key], f"{where}.domains.of.{name}.{key}", splits)
     for name, task in entry["tasks"].items():
         _uses(preset, task["dataset"], f"{where}.tasks.{name}", SPLITS)
         if task.get("oracle"):

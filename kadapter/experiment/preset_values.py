@@ -169,6 +169,34 @@ class Tuning(Values):
     ] = {}
 
 
+class Domain(Values):
+    """An entry of `map_tuning.domains.of`: a domain with a knowledge graph of its own."""
+
+    graph: Annotated[str, value("an entry of datasets with train: its triples")]
+    corpus: Annotated[str, value("an entry of datasets with train and dev: its sentences whose mentions have ids")]
+    test: Annotated[str, value("an entry of datasets with test: what is asked about it")]
+
+
+class Domains(Values):
+    """`map_tuning.domains`: the mappings of several domains in one frozen model (Zhang et al., 2023, Section 5.4)."""
+
+    task: Annotated[str, OneOf("task", catalog.TASKS), value("what is asked")]
+    dataset: Annotated[str, value("an entry of datasets, with train and dev of all domains")]
+    training: Annotated[
+        dict[str, Any],
+        Like(of(Settings, ("regime", "seed"))),
+        value("settings of the downstream model, as listed below"),
+    ]
+    mapping: Annotated[
+        dict[str, Any],
+        Like(of(Settings, ("regime", "seed"))),
+        value("settings of task-specific map-tuning, as listed below; left out: general mappings alone"),
+    ] = {}
+    task_options: Options = {}
+    max_length: MaxLength = 64
+    of: Annotated[dict[Name, Domain], value("name: a domain", least=2)]
+
+
 class MapTuningSection(Values):
     """`map_tuning`: mappings of a knowledge graph, plugged into frozen downstream models (Zhang et al., 2023)."""
 
@@ -185,6 +213,9 @@ class MapTuningSection(Values):
     ] = ""
     hidden: Annotated[int | None, value("width between a mapping's two layers; null: one affine layer", 1)] = None
     language: Annotated[Training, value("of a language layer, where the backbone has no head of its own")] = {}
+    spoken: Annotated[
+        str, value("an entry of datasets with train and dev: the sentences that layer learns from; left out: `corpus`")
+    ] = ""
     general: Annotated[Training, value("of general map-tuning")] = {}
     dropouts: Annotated[
         list[Annotated[float, Field(ge=0, lt=1)]],
@@ -195,6 +226,7 @@ class MapTuningSection(Values):
         dict[Annotated[str, OneOf("tuning", TUNINGS)], Tuning], value("how downstream models are tuned", least=1)
     ] = left_out(None)
     models: Annotated[list[Annotated[str, OneOf("row", MAP_ROWS)]], value("rows of the table", least=1)] = [*MAP_ROWS]
+    domains: Annotated[Domains, value("mappings of several domains in one model")] = left_out({})
 
 
 class Knowledge(Values):

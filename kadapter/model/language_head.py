@@ -1,11 +1,13 @@
 """The language head: what turns a vector into a score for every token of the vocabulary.
 
-Either the backbone's own, masked (BERT, RoBERTa, ...) or causal (GPT-2, Llama, ...), or a new linear layer, as the
-K-Adapter authors trained one for LAMA (Section 4.4).
+Either the backbone's own, masked (BERT, RoBERTa, ...) or causal (GPT-2, Llama, ...), or a new one: a linear layer, as
+the K-Adapter authors trained one for LAMA (Section 4.4), or a transform before the backbone's own input embeddings, as
+BERT's head is made.
 """
 
 from typing import Any, cast
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import (
@@ -115,6 +117,30 @@ class NewLanguageHead(nn.Module):
         return _linear(last[:, None], self.linear.weight, self.linear.bias, columns)[:, 0]
 
 
+class TiedLanguageHead(nn.Module):
+    """BERT's head, to be trained: a transform of the state, and its product with the backbone's own input embeddings,
+    which stay as they are. It learns from less text than a linear layer, whose every token has weights of its own."""
+
+    def __init__(self, width: int, embeddings: nn.Embedding) -> None:
+        super().__init__()
+        self.vocabulary, inner = embeddings.weight.shape
+        self.dense, self.norm = nn.Linear(width, inner), nn.LayerNorm(inner)
+        if width == inner:
+            nn.init.eye_(self.dense.weight)
+        nn.init.zeros_(self.dense.bias)
+        self.bias = nn.Parameter(torch.zeros(self.vocabulary))
+        self._tied = (embeddings,)  # not registered: the weights are the backbone's, and move with it
+
+    def forward(
+        self,
+        last: Float[Tensor, "asked hidden"],
+        columns: Int[Tensor, " candidates"] | Int[Tensor, "asked candidates"] | None = None,
+    ) -> Float[Tensor, "asked candidates"]:
+        """As `LanguageHead`'s."""
+        inner = self.norm(nn.functional.gelu(self.dense(last)))
+        return _linear(inner[:, None], self._tied[0].weight, self.bias, columns)[:, 0]
+
+
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, columns: Tensor | None) -> Tensor:
     """(asked, 1, candidates): a linear layer's outputs, or those of `columns`."""
     if columns is None:
@@ -174,6 +200,8 @@ def build_head(task: Task, backbone: Backbone, width: int) -> nn.Module:
             f"task {task.name} reads {speaking.reading}, but backbone '{backbone.name}' is "
             f"{f'a {kind} model: set reading={kind!r}' if kind else 'no language model'}"
         )
+    if speaking.language_head == "tied":
+        return speaking.head(width, backbone.hidden_size, TiedLanguageHead(width, backbone.input_embeddings))
     if speaking.language_head == "new":
         return speaking.head(width, backbone.hidden_size, NewLanguageHead(width, backbone.config.vocab_size))
     if width != backbone.hidden_size:

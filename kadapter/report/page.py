@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from kadapter.report import breakdown, continual, explain, facts, figures, markup, paper, shared
+from kadapter.report import breakdown, continual, explain, facts, figures, mapping, markup, paper, shared
 from kadapter.report.examples import Changed
 from kadapter.report.frame import framed
 from kadapter.report.markup import Column, Marked, sure
@@ -62,6 +62,7 @@ def page(
         ("words", "What the words mean", explain.words(table["model"], table["regime"], found)),
         ("scores", "Scores", _scores(table, seed_scores)),
         ("continual", "One kind after another", "" if taught is None else continual.section(taught)),
+        ("mapping", "Map-tuning", mapping.section(table, found)),
         ("differences", "Differences", _differences(comparisons)),
         ("cases", "Fixed and broken cases", breakdown.cases(changed)),
         ("slices", "Parts of the test sets", breakdown.slices(by_slice)),

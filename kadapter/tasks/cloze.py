@@ -19,14 +19,17 @@ from kadapter.tasks.prompts import Prompts
 from kadapter.values import OneOf, checked, value
 
 READINGS = ("masked", "causal")
-HEADS = ("own", "new")
+HEADS = ("own", "new", "tied")
 CANDIDATES = ("vocabulary", "given")
 PLAIN = -1  # the relation of plain text
 Reading = Annotated[str, OneOf("reading", READINGS), value("`masked` or `causal`, as the backbone was pre-trained")]
 Speaks = Annotated[
     str,
     OneOf("language_head", HEADS),
-    value("the backbone's `own`, or a `new` linear layer that is trained (the K-Adapter authors for LAMA)"),
+    value(
+        "the backbone's `own`; or, trained: a `new` linear layer (the K-Adapter authors for LAMA), or a transform "
+        "`tied` to the backbone's input embeddings (BERT's head)"
+    ),
 ]
 
 

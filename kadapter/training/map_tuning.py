@@ -53,13 +53,13 @@ class Kept:
 
 
 def mention_task(backbone: Backbone, max_length: int = 64) -> MentionTask:
-    """The task of general map-tuning: with the backbone's own language head, or a new layer where it has none."""
+    """The task of general map-tuning: with the backbone's own language head, or a new one where it has none."""
     kind = language_kind(backbone)
     head = "own"
     try:
         own_language_head(backbone)
     except KAdapterError:
-        head = "new"
+        head = "tied"
     task = catalog.task("mention", max_length=max_length, reading=kind or "masked", language_head=head)
     assert isinstance(task, MentionTask)
     return task
@@ -98,7 +98,7 @@ def language_layer(
     out: Path,
     max_length: int = 64,
 ) -> tuple[dict[str, Tensor], float]:
-    """A new language layer for a backbone without one, trained alone on text that is not linked (what the authors of
+    """A new language layer for a backbone without one, trained alone on text that is not linked (as the authors of
     K-Adapter did for LAMA): its head's weights, and the mean probability of a hidden piece on dev.
 
     Args:
@@ -132,7 +132,7 @@ def general(
         language: weights of a language layer (`language_layer`), for a backbone without a head of its own.
     """
     task = mention_task(backbone, max_length)
-    if task.language_head == "new" and language is None:
+    if task.language_head != "own" and language is None:
         raise KAdapterError(
             f"backbone '{backbone.name}' has no language head of its own: train one with language_layer, and give it"
         )
@@ -142,7 +142,7 @@ def general(
         own = copy.deepcopy(mapping.network)
         trained = EntityMapping(mapping.name, own, mapping.embeddings, mapping.unlinked)
         model = KnowledgeModel(backbone, "residual", task=task, mapping=trained)
-        if language is not None and task.language_head == "new":
+        if language is not None and task.language_head != "own":
             assert model.head is not None  # a task gives one
             model.head.load_state_dict(dict(language))
         if not encoded:

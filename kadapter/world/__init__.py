@@ -39,7 +39,8 @@ def build(out: Path, seed: int = 0, entities: int = 1000, **knobs) -> dict[str, 
     - `lama/relations.jsonl`, `lama/TREx/P*.jsonl`: every fact as a probe; `triples/{train,valid,test}.txt`
       and the texts of their names; `wordnet/data.noun` and so on: its words as a WordNet database;
       `conceptnet/assertions.csv`: what is said of its entities in ConceptNet's relations
-    - `map_tuning/linked/{train,dev}.jsonl`: linked text, part of the names full; `map_tuning/typing/*.json`,
+    - `map_tuning/linked/{train,dev}.jsonl`: linked text, part of the names full; `map_tuning/spoken/...`: text in which
+      things are called what they are, for a language layer; `map_tuning/typing/*.json`,
       `map_tuning/relation/*.jsonl`: telling and bare contexts in train and dev, bare ones in test, and the test text
       with the type said (`oracle`)
     - `medicine/{linked,typing,relation,triples}/`: the same of a second domain, a fictional medicine

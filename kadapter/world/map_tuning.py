@@ -2,6 +2,7 @@
 have nothing to learn from, and a model nothing to read a mapped vector by. So
 
 - the linked corpus, for general map-tuning, calls part of its entities by full names, which tell what they are;
+- the spoken text, for the language layer of a backbone that has none, says before some names, too, what they name;
 - the downstream training parts mix sentences that tell the subject's type with sentences that do not;
 - the entities of the downstream test parts stand in neutral sentences under bare names. They are in the graph, and in
   neither training text.
@@ -10,7 +11,8 @@ Beside each test part stands the same text with the type said, `oracle`: what a 
 """
 
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from datasets import Dataset
@@ -31,6 +33,7 @@ from kadapter.world.templates import LEXICON, PAIR, SINGLE
 
 SIZES = {
     "linked": {"train": 4000, "dev": 400},
+    "spoken": {"train": 6000, "dev": 400},
     "typing": {"train": 1600, "dev": 300, "test": 600},
     "relation": {"train": 1600, "dev": 300, "test": 600},
 }
@@ -38,6 +41,7 @@ SIZES = {
 
 FULL = 0.5  # share of the linked corpus's entities that are called by a full name
 STATED = 0.3  # share of its sentences that state the fact that links their entities
+SAID = 0.6  # share of the spoken text's names before which a noun says what they name
 TELLING = 0.5  # share of telling sentences in the downstream train and dev parts
 DATED_LABELS = LABELS | MEDICAL_LABELS
 
@@ -49,8 +53,23 @@ def linked(world: World) -> dict[str, Dataset]:
     """
     rng = world.rng("linked")
     names = {e.id: full_name(e, rng) if rng.random() < FULL else e.name for e in world.entities}
-    corpus = {}
-    for split, size in _sizes(world, "linked").items():
+    return _facts_told(world, "linked", rng, lambda entity: names[entity.id])
+
+
+def spoken(world: World) -> dict[str, Dataset]:
+    """Text for a language layer: sentences as those of the linked corpus, in which each name is full or bare by chance,
+    and a noun may say before it what it names."""
+    rng = world.rng("spoken")
+    return _facts_told(world, "spoken", rng, lambda e: full_name(e, rng) if rng.random() < FULL else e.name, SAID)
+
+
+def _facts_told(
+    world: World, corpus: str, rng: random.Random, named: Callable[[Entity], str], said: float = 0.0
+) -> dict[str, Dataset]:
+    """Sentences about the two entities of a fact, which they state or not; `said` is the share of names before which a
+    noun stands."""
+    made = {}
+    for split, size in _sizes(world, corpus).items():
         facts = [f for f in world.facts if f.subject.split == f.object.split == split]
         if not facts:  # a small world may link no two entities of dev: it has no such file then
             continue
@@ -58,12 +77,16 @@ def linked(world: World) -> dict[str, Dataset]:
         for number, fact in enumerate(cycle(facts, size, rng)):
             stated = rng.random() < STATED
             template = rng.choice(ways(fact) if stated else PAIR)
-            fills = {slot: name_fragment(names[e.id]) for slot, e in (("S", fact.subject), ("O", fact.object))}
-            sentence = parse(expand(template, LEXICON, rng, PLAIN), fills)
+            entities = {"S": fact.subject, "O": fact.object}
+            fills = {slot: name_fragment(named(entity)) for slot, entity in entities.items()}
+            template = expand(template, LEXICON, rng, PLAIN)
+            for slot, entity in entities.items() if said else ():
+                template = with_noun(template, slot, entity, rng) if rng.random() < said else template
+            sentence = parse(template, fills)
             ids = {"id": str(number), "subj_id": fact.subject.id, "obj_id": fact.object.id}
             rows.append(relation_row(sentence, label=fact.relation.property, **ids))
-        corpus[split] = Dataset.from_list(rows, features=RELATION)
-    return corpus
+        made[split] = Dataset.from_list(rows, features=RELATION)
+    return made
 
 
 def typing(world: World) -> dict[str, Dataset]:
@@ -124,9 +147,9 @@ def relation(world: World) -> dict[str, Dataset]:
 
 
 def write_map_tuning(world: World, out: Path) -> dict[str, int]:
-    """Writes `map_tuning/{linked,relation}/*.jsonl` (OpenNRE) and `map_tuning/typing/*.json` (ERNIE's) under `out`, the
-    same of the second domain under `medicine/`, and its `triples/*.txt` and `world.json`; the number of rows of each
-    file."""
+    """Writes `map_tuning/{linked,spoken,relation}/*.jsonl` (OpenNRE) and `map_tuning/typing/*.json` (ERNIE's) under
+    `out`, the same of the second domain under `medicine/`, and its `triples/*.txt` and `world.json`; the number of rows
+    of each file."""
     medicine = Medicine(world)
     counts = write_triples(medicine, out / "medicine", "medicine/")
     for domain, folder in ((world, "map_tuning"), (medicine, "medicine")):
@@ -140,7 +163,7 @@ def write_map_tuning(world: World, out: Path) -> dict[str, int]:
 
 
 def _files(world: World) -> Iterator[tuple[str, Dataset]]:
-    for corpus, suffix in ((linked, "jsonl"), (typing, "json"), (relation, "jsonl")):
+    for corpus, suffix in ((linked, "jsonl"), (spoken, "jsonl"), (typing, "json"), (relation, "jsonl")):
         for split, dataset in corpus(world).items():
             yield f"{corpus.__name__}/{split}.{suffix}", dataset
 

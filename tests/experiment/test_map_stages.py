@@ -16,7 +16,7 @@ from kadapter.model.adapter import build_adapter
 from kadapter.model.backbone import Backbone
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.mapping import EntityMapping
-from kadapter.report import report
+from kadapter.report import mapping, report
 from tests import tiny
 
 SMALL = ("data.world.entities=96", "seeds=[0, 3]", "map_tuning.embeddings={model: transe, width: 8, epochs: 4}")
@@ -35,6 +35,7 @@ def made(tmp_path_factory, tiny_folder):
     section["language"] = section["language"] | {"epochs": 1}
     short = {"epochs": 1, "batch_size": 32, "learning_rate": 1e-3}
     section["tasks"] = {"typing": section["tasks"]["typing"] | {"training": short, "mapping": short}}
+    section["domains"] = section["domains"] | {"training": short, "mapping": short}
     adapter = save_adapter(build_adapter(tiny.sizes()), root / "F", Backbone(tiny_folder))
     stage = MapTuning(
         data=prepared.Data(data), backbone=str(tiny_folder), section=section, seeds=[0, 3], adapters={"F": adapter}
@@ -44,18 +45,22 @@ def made(tmp_path_factory, tiny_folder):
     stage.embed(run.path("embeddings"), progress=False)
     assert 0 < stage.speak(run.path("work/language")) < 1
     stage.run(run.path("work"), progress=False)
+    stage.swap(run.path("work/swap"), progress=False)
     return stage, stage.finish(run), root
 
 
 def test_every_row_of_every_regime_is_scored(made):
     stage, _, root = made
     rows = stage.rows()
+    swapped = rows["task"].str.startswith("typing_")
+    rows, others = rows[~swapped], rows[swapped]
+    assert set(others["task"]) == {"typing_world", "typing_medicine"} and set(others["regime"]) == {"full"}
     assert set(rows["model"]) == set(MAP_ROWS) and set(rows["regime"]) == set(TUNINGS)
     assert set(rows["task"]) == {"typing"} and set(rows["seed"]) == {0, 3}
     assert len(rows) == len(TUNINGS) * len(MAP_ROWS) * 2 and rows["score"].between(0, 1).all()
     found = report.rows(root, "map_tuning")
     keys = {(row["task"], row["regime"], row["model"]) for row in found}
-    assert keys == set(map(tuple, rows[["task", "regime", "model"]].drop_duplicates().to_numpy()))
+    assert keys == set(map(tuple, stage.rows()[["task", "regime", "model"]].drop_duplicates().to_numpy()))
 
 
 def test_the_frozen_model_is_the_same_with_and_without(made):
@@ -69,6 +74,26 @@ def test_the_frozen_model_is_the_same_with_and_without(made):
     plain = work.counts(model, work.split("test"), True)
     assert np.array_equal(plain, stage.found["typing", "full", "plain"][0])
     assert np.array_equal(with_it, stage.found["typing", "full", "mapping"][0])
+
+
+def test_a_mapping_of_another_domain_changes_nothing(made):
+    """Its graph knows no entity of the other's sentences: nothing stands in them."""
+    stage, folder, root = made
+    for asked, other in (("world", "medicine"), ("medicine", "world")):
+        plain, *found = (
+            stage.counts()[f"typing_{asked}", "full", row]
+            for row in ("plain", f"mapping_{other}", f"mapping_task_{other}", f"mapping_{asked}")
+        )
+        assert np.array_equal(plain, found[0]) and np.array_equal(plain, found[1])
+    means = stage.summary().set_index(["task", "model"])["mean"] / 100
+    scores = mapping.matrix(means, "typing", ["world", "medicine"], "mapping_task")
+    assert list(scores.index) == ["none", "world", "medicine"] and scores.loc["none", "world"] == pytest.approx(
+        scores.loc["medicine", "world"]
+    )
+    table = report.table(root, "map_tuning")
+    page = mapping.section(table, [runs.load(folder)])
+    assert page.count("domains-mapping") >= 2 and "EntityQuestions" in page and "general mappings" in page
+    assert mapping.section(table, []) == ""
 
 
 def test_mappings_are_left_with_their_cards(made):

@@ -142,6 +142,26 @@ def test_a_new_head_is_trained_and_saved(tmp_path):
     assert torch.equal(again(**batch).logits, model(**batch).logits)
 
 
+def test_a_tied_head_is_berts_own(tmp_path):
+    """With the weights of BERT's head it scores as BERT does; it trains a transform and a bias alone, and is saved."""
+    folder = speaking.make("bert", tmp_path / "backbone", tie_word_embeddings=True)
+    backbone, batch = Backbone(folder), batch_of(folder)
+    model = KnowledgeModel(backbone, task=catalog.task("cloze", language_head="tied")).train_only("frozen").eval()
+    trained = {name.removeprefix("head.trained.") for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"dense.weight", "dense.bias", "norm.weight", "norm.bias", "bias"}
+    own = AutoModelForMaskedLM.from_pretrained(folder).cls.predictions
+    head = model.head.trained
+    head.norm.eps = own.transform.LayerNorm.eps
+    head.dense.load_state_dict(own.transform.dense.state_dict())
+    head.norm.load_state_dict(own.transform.LayerNorm.state_dict())
+    head.bias.data.copy_(own.bias)
+    torch.testing.assert_close(model(**batch).logits, plain("masked", folder, batch), rtol=1e-5, atol=1e-5)
+    model.save_pretrained(tmp_path / "model")
+    again = KnowledgeModel.from_pretrained(tmp_path / "model", backbone)
+    again.head.trained.norm.eps = head.norm.eps
+    assert torch.equal(again(**batch).logits, model(**batch).logits)
+
+
 def test_what_does_not_speak_is_one_sentence(tiny_folder, tmp_path):
     with pytest.raises(KAdapterError, match="comes without a language head of its own .*language_head='new'"):
         language_model(Backbone(tiny_folder))

@@ -25,7 +25,7 @@ def domain(request):
 
 @pytest.fixture(scope="module")
 def corpora(domain):
-    return {name: getattr(map_tuning, name)(domain) for name in ("linked", "typing", "relation")}
+    return {name: getattr(map_tuning, name)(domain) for name in ("linked", "spoken", "typing", "relation")}
 
 
 BEFORE = (
@@ -99,6 +99,16 @@ def test_half_of_the_linked_entities_have_full_names_of_their_type(domain, corpo
     for id, surface in full.items():
         allowed = {pattern.replace("{N}", names[id]).lower() for pattern in FULL_NAMES[types[id]]}
         assert surface.lower() in allowed
+
+
+def test_the_spoken_text_says_what_things_are(domain, corpora):
+    """Before part of its names, full or bare, stands a noun of their type."""
+    names, types = {e.id: e.name for e in domain.entities}, {e.id: e.type for e in domain.entities}
+    rows = corpora["spoken"]["train"]
+    said = [tells(row, types[row["subj_id"]], row) for row in rows]
+    full = [row["text"][row["subj_start"] : row["subj_end"]].lower() != names[row["subj_id"]].lower() for row in rows]
+    assert 0.5 < sum(said) / len(said) < 0.7 and 0.4 < sum(full) / len(full) < 0.6
+    assert 0.2 < sum(map(all, zip(said, full, strict=True))) / len(rows) < 0.4
 
 
 def tells(row, type, name) -> bool:
