@@ -50,12 +50,22 @@ def run(
         int | None,
         typer.Option(help="Notebooks at once.", min=1, show_default="2, or 1 where there is a GPU"),
     ] = None,
+    on: Annotated[
+        str,
+        typer.Option(
+            metavar="PLACE", help="Where: here; ray (a cluster is started and stopped); ray://HOST:PORT; slurm."
+        ),
+    ] = "here",
+    workers: Annotated[
+        int | None, typer.Option(help="Nodes that --on ray starts here.", min=1, show_default="1")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Execute every stage again, finished or not.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell the stages, what is kept, and the time.")
     ] = False,
 ) -> None:
     """Execute a preset's notebooks; finished ones are kept. Prints one table and the path of the report."""
+    from kadapter.experiment import clusters
     from kadapter.experiment.pipeline import Pipeline
     from kadapter.experiment.preset import load, present
 
@@ -67,7 +77,8 @@ def run(
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: the notebooks at work are stopped, too
     started = time.monotonic()
     command = shlex.join(["kadapter", "run", preset, *(word for value in set_ or () for word in ("--set", value))])
-    pipeline = Pipeline(loaded, root, jobs=jobs, force=force, tell=typer.echo, command=command)
+    executor = clusters.named(on, loaded, jobs, workers)
+    pipeline = Pipeline(loaded, root, force=force, tell=typer.echo, command=command, executor=executor)
     if dry_run:
         _tell_stages(pipeline)
         return

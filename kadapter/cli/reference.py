@@ -43,6 +43,7 @@ def page() -> str:
         ("`multitask`", preset_values.Multitask),
         ("`continual`", preset_values.Continual),
         ("`continual.elastic`", preset_values.Elastic),
+        ("`resources.KIND`", preset_values.Resources),
         ("`brief`", preset_values.Brief),
         ("`map_tuning`", preset_values.MapTuningSection),
         ("`map_tuning.tasks.NAME`", preset_values.MapTask),

@@ -4,12 +4,13 @@
 import time
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from kadapter import runs
 from kadapter.errors import KAdapterError
 from kadapter.experiment import stage_process
-from kadapter.experiment.work import Outcome, Work, environment
+from kadapter.experiment.work import AT_WORK, Outcome, Work, environment
 from kadapter.machine import threads
 
 
@@ -28,10 +29,12 @@ class Executor(Protocol):
     Attributes:
         jobs: how many stages are executed side by side.
         ahead: whether it takes stages before those that they need are finished, and waits for these by itself.
+        remote: whether they are executed elsewhere.
     """
 
     jobs: int
     ahead: bool
+    remote: bool
 
     def __enter__(self) -> "Executor": ...
 
@@ -78,7 +81,7 @@ class Processes:
     Raises KAdapterError for fewer than one at once.
     """
 
-    ahead = False
+    ahead, remote = False, False
 
     def __init__(self, jobs: int | None = None) -> None:
         self.jobs = default_jobs() if jobs is None else jobs
@@ -119,6 +122,16 @@ class Processes:
         for child in self.children:
             child.work.remove()
         self.children.clear()
+
+
+def latest(folder: Path) -> Running | None:
+    """What a cluster's node says of a stage in the folder where it is made; of several attempts the last one. None if
+    no node has begun."""
+    told = [found for path in folder.glob(f"*/{AT_WORK}") if (found := runs.read_json(path))]
+    if not told:
+        return None
+    last = max(told, key=lambda each: each["since"])
+    return Running(max(0.0, time.time() - last["since"]), last["node"])
 
 
 def default_jobs() -> int:

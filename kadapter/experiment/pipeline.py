@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from tqdm.auto import tqdm
 
 from kadapter import runs
 from kadapter.errors import KAdapterError
 from kadapter.experiment import progress, seal
+from kadapter.experiment.display import Board, Line
 from kadapter.experiment.executors import Executor, Processes
 from kadapter.experiment.graph import Stage, graph, keys
 from kadapter.experiment.progress import Forecast
 from kadapter.experiment.work import Outcome, Work, write
-
-BAR = "{postfix}"
 
 
 class Pipeline:
@@ -63,7 +61,7 @@ class Pipeline:
         self.keys = keys(self.stages, self.notebooks)
         self.executor: Executor = executor or Processes(jobs)
         self.forecast = Forecast(self.stages, self.base)
-        self.bar: tqdm | None = None
+        self.display: Line | Board | None = None
         self._finished: dict[str, bool] = {}  # by stage, before this execution
         self._told: dict[str, str] = {}  # stage -> the node that it was said to be at work on
 
@@ -85,12 +83,13 @@ class Pipeline:
     def _run(self) -> Path:
         graph_file = {"command": self.command, "preset": self.preset, "keys": self.keys}
         write(self.base / runs.GRAPH, json.dumps(graph_file, indent=1, default=str))
-        self.bar = tqdm(total=100, bar_format=BAR, leave=False, disable=None)  # none where nobody watches a terminal
         try:
             with self.executor:
+                self.display = Board() if self.executor.remote else Line()
                 self._execute()
         finally:
-            self.bar.close()
+            if self.display is not None:
+                self.display.close()
         return self.base / self.stages[-1].id
 
     def _execute(self) -> None:
@@ -101,7 +100,7 @@ class Pipeline:
         try:
             while waiting or out:
                 for stage in list(waiting):  # every one stands after those it needs
-                    if done.issuperset(stage.needs) and self.is_finished(stage):
+                    if (self.executor.ahead or done.issuperset(stage.needs)) and self.is_finished(stage):
                         self.forecast.kept.add(stage.id)
                         self._say(stage, "kept")
                         done.add(stage.id)
@@ -120,7 +119,8 @@ class Pipeline:
                 for work, outcome in self.executor.ended():
                     self._finish(out.pop(work.id), outcome)
                     done.add(work.id)
-                self._show()
+                if self.display is not None:
+                    self.display.show(self.forecast, self.executor.running(), self.executor.jobs)
                 if out:
                     time.sleep(0.05)
         finally:
@@ -136,13 +136,6 @@ class Pipeline:
                 self._say(stage, f"damaged: {damage}")
             self._finished[stage.id] = current and not damage
         return self._finished[stage.id]
-
-    def _show(self) -> None:
-        """Percent and time left, and what is at work, in the last line of a terminal."""
-        if self.bar is not None and not self.bar.disable:
-            self.bar.n = round(100 * self.forecast.share(self._running()))
-            self.bar.set_postfix_str(f"{self._forecast()}  {', '.join(self.executor.running())}", refresh=False)
-            self.bar.update(0)
 
     def _running(self) -> dict[str, float]:
         return {id_: at_work.seconds for id_, at_work in self.executor.running().items()}
@@ -203,8 +196,11 @@ class Pipeline:
     def _say(self, stage: Stage, text: str) -> None:
         place = self.stages.index(stage) + 1
         width = max(len(s.id) for s in self.stages)
-        with tqdm.external_write_mode():  # the bar makes room
-            self.tell(f"[{place:{len(str(len(self.stages)))}}/{len(self.stages)}] {stage.id:{width}}  {text}".rstrip())
+        line = f"[{place:{len(str(len(self.stages)))}}/{len(self.stages)}] {stage.id:{width}}  {text}".rstrip()
+        if self.display is None:
+            self.tell(line)
+        else:
+            self.display.say(self.tell, line)
 
 
 @contextmanager

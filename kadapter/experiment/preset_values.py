@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from kadapter import catalog
+from kadapter.experiment.shares import KINDS
 from kadapter.model.config import AdapterConfig
 from kadapter.model.tuning_config import TUNINGS
 from kadapter.training.settings import Settings
@@ -304,6 +305,17 @@ class Continual(Values):
     elastic: Annotated[Elastic, value("the row ewc")] = left_out({})
 
 
+class Resources(Values):
+    """An entry of `resources`: what a stage of this kind takes of a cluster's node."""
+
+    cpus: Annotated[int, value("cores, as many threads", 1, 4096)] = left_out(None)
+    gpus: Annotated[float, value("GPUs; a part of one is shared with other stages", 0, 64)] = left_out(None)
+    memory: Annotated[float, value("GiB that a node must have free; 0 for any", 0, 2**16)] = left_out(None)
+    hours: Annotated[float, value("limit of a job's time in a SLURM queue; 24 where it is left out", above=0)] = (
+        left_out(None)
+    )
+
+
 class Brief(Values):
     """`brief`: the part that is run when nobody asks for more; `--set tasks=all` runs everything."""
 
@@ -341,4 +353,8 @@ class Preset(Values):
     map_tuning: Annotated[MapTuningSection, value("mappings of a knowledge graph")] = left_out({})
     models: Annotated[list[Model], value("rows of the tables", least=1)] = ["backbone"]
     seeds: Seeds = [0]
+    resources: Annotated[
+        dict[Annotated[str, OneOf("kind of stage", KINDS)], Resources],
+        value("kind of stage (data, pretrain, finetune, ...): what it takes of a node, for `kadapter run --on`"),
+    ] = {}
     brief: Annotated[Brief, value("what is run when nobody asks for more")] = left_out({})

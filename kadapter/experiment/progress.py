@@ -47,6 +47,10 @@ class Forecast:
         whole = sum(self.weights[id_] for id_ in chosen)
         return 1 - sum(self._left(id_, running, pace) for id_ in chosen) / whole if whole else 1.0
 
+    def part(self, id_: str, running: Mapping[str, float]) -> float:
+        """The share of one stage that is done, from 0 to 1, as far as its time tells."""
+        return 1 - self._left(id_, running, self._pace(running)) / self.weights[id_]
+
     def _chains(self, weights: Mapping[str, float]) -> dict[str, float]:
         found: dict[str, float] = {}
         for id_ in reversed(self.stages):  # after those that need it
@@ -76,8 +80,17 @@ def told(share: float, seconds: float) -> str:
     >>> told(0.414, 131), told(0.99, 7)
     ('41%, 2 min 11 s left', '99%, 7 s left')
     """
+    return f"{100 * share:.0f}%, {clock(seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """A time in words.
+
+    >>> clock(131), clock(7.4)
+    ('2 min 11 s', '7 s')
+    """
     minutes, seconds = divmod(round(seconds), 60)
-    return f"{100 * share:.0f}%, {f'{minutes} min ' if minutes else ''}{seconds} s left"
+    return f"{f'{minutes} min ' if minutes else ''}{seconds} s"
 
 
 def guess(stage: Stage) -> float:

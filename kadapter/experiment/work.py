@@ -121,7 +121,8 @@ def perform(work: Work, cpus: int, variables: Mapping[str, str], node: str) -> O
         named = threads.of(cpus) | dict(variables)
         process = attempt.begin(environment(named))
         write(attempt.folder / AT_WORK, json.dumps({"node": node, "since": started}))
-        process.join()
+        while process.exitcode is None:  # `join` would not hear of an interrupt that is no signal, as Ray's is none
+            time.sleep(0.05)
         return replace(attempt.finish(process.exitcode, time.time() - started), node=node)
     except BaseException:
         stage_process.end([] if process is None else [process])
