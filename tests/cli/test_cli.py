@@ -203,8 +203,8 @@ def test_run_ends_with_one_table_and_the_report(call, tmp_path, monkeypatch):
     made = {}
 
     class Fake:
-        def __init__(self, loaded, root, jobs, force, tell, command):
-            made.update(name=loaded["name"], seeds=loaded["seeds"], root=root, jobs=jobs, force=force)
+        def __init__(self, loaded, root, force, tell, command, executor):
+            made.update(name=loaded["name"], seeds=loaded["seeds"], root=root, jobs=executor.jobs, force=force)
             tell("[1/1] data/all  kept")
             self.stages = ["data/all"]
 
