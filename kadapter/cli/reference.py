@@ -47,6 +47,7 @@ def page() -> str:
         ("`brief`", preset_values.Brief),
         ("`map_tuning`", preset_values.MapTuningSection),
         ("`map_tuning.tasks.NAME`", preset_values.MapTask),
+        ("`map_tuning.tasks.NAME.episodes`", preset_values.Episodes),
         ("`map_tuning.domains`", preset_values.Domains),
         ("`map_tuning.domains.of.NAME`", preset_values.Domain),
         ("`map_tuning.tunings.NAME`", preset_values.Tuning),

@@ -12,7 +12,10 @@ from datasets import Dataset
 from jaxtyping import Float
 from transformers import PreTrainedTokenizerBase
 
+from kadapter import values
+from kadapter.data.episodes import episodes
 from kadapter.errors import KAdapterError
+from kadapter.experiment.preset_values import Episodes
 from kadapter.graphs.embeddings import EntityEmbeddings
 from kadapter.graphs.linking import linked
 from kadapter.graphs.retrieval import with_triples
@@ -39,6 +42,7 @@ class Downstream:
         task: gives encoding, head and metric.
         splits: `train`, `dev`, `test`, and `oracle` where there is one: the test's entities in contexts that tell.
         counted: how many mentions of each split are linked.
+        asked: the rows' task -> the split that is asked; left out: the task's name -> `test`.
     """
 
     name: str
@@ -48,6 +52,10 @@ class Downstream:
     tokenizer: PreTrainedTokenizerBase
     counted: dict[str, Any] = field(default_factory=dict)
     encoded: dict[tuple, Encoded] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.asked = self.asked or {self.name: "test"}
 
     @classmethod
     def of(
@@ -58,13 +66,23 @@ class Downstream:
         splits: Mapping[str, Dataset],
         entities: EntityEmbeddings,
         tokenizer: PreTrainedTokenizerBase,
+        asked_in: Mapping[str, Any] | None = None,
+        rows: bool = False,
     ) -> "Downstream":
-        """Raises KAdapterError where no mention of the test is linked."""
-        found = {split: linked(each, entities) for split, each in splits.items()}
+        """A task with its data linked; of the task `fewshot` in episodes, a row for each of its settings.
+
+        Raises KAdapterError where no mention of the test is linked, and for episodes that the data cannot give.
+        """
+        found = {split: linked(each, entities, rows=rows) for split, each in splits.items()}
         if not found["test"].coverage:
             raise KAdapterError(f"task {name}: none of its test's mentions is linked to the graph's {len(entities):,}")
         counted = {split: each.counts.to_dict("records") for split, each in found.items()}
-        return cls(name, dataset, task, {s: each.dataset for s, each in found.items()}, tokenizer, counted)
+        texts = {split: each.dataset for split, each in found.items()}
+        if task.schema != "episode":
+            return cls(name, dataset, task, texts, tokenizer, counted)
+        drawn = in_episodes(texts, values.defaults(Episodes) | dict(asked_in or {}))
+        tests = {f"{name}_{split}": split for split in drawn if split not in ("train", "dev")}
+        return cls(name, dataset, task, drawn, tokenizer, counted, asked=tests)
 
     def split(self, name: str, mapping: EntityMapping | None = None, facts: Dataset | None = None) -> Encoded:
         """A split, encoded once for each set of entity embeddings: with places for mapped vectors, or with triples in
@@ -80,9 +98,11 @@ class Downstream:
         """The task's scorer."""
         return self.task.metric
 
-    def chance(self) -> Counts:
-        """Of the answer that is always the most frequent of the training part."""
-        train, test = (np.asarray(self.task.references(self.split(s))) for s in ("train", "test"))
+    def chance(self, asked: str = "test") -> Counts:
+        """Of the answer that is always the most frequent of the training part; in episodes of the first class."""
+        train, test = (np.asarray(self.task.references(self.split(s))) for s in ("train", asked))
+        if self.task.schema == "episode":
+            return self.metric.per_example(np.zeros(len(test), dtype=np.int64), test)
         found, counts = np.unique(train, axis=0, return_counts=True)
         return self.metric.per_example(np.repeat(found[counts.argmax()][None], len(test), axis=0), test)
 
@@ -93,6 +113,18 @@ class Downstream:
     def score(self, counts: Counts) -> float:
         """The headline value of counts."""
         return float(self.metric.reduce(counts.sum(axis=0))[self.metric.primary])
+
+
+def in_episodes(texts: Mapping[str, Dataset], how: Mapping[str, Any]) -> dict[str, Dataset]:
+    """Relation datasets as episodes: `train` and `dev` of one size, and the test as `5_1`, ... for each of the settings
+    of `how` (preset_values.Episodes)."""
+    own = {"ways": how["ways"], "shots": how["shots"], "queries": how["queries"]}
+    made = {split: episodes(texts[split], count=how[split], **own) for split in ("train", "dev")}
+    for ways, shots in how["settings"]:
+        size = {"ways": ways, "shots": shots, "queries": how["queries"]}
+        count = max(1, how["asked"] // (ways * how["queries"]))
+        made[f"{ways}_{shots}"] = episodes(texts["test"], count=count, **size)
+    return made
 
 
 @dataclass

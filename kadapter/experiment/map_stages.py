@@ -105,7 +105,8 @@ class MapTuning:
             splits = {split: self.data.read(entry["dataset"], split) for split in ("train", "dev", "test")}
             if entry.get("oracle"):
                 splits["oracle"] = self.data.read(entry["oracle"], "test")
-            work = Downstream.of(name, entry["dataset"], task, splits, self.entities, self.tokenizer)
+            how = (self.entities, self.tokenizer, entry.get("episodes"), entry.get("rows", False))
+            work = Downstream.of(name, entry["dataset"], task, splits, *how)
             self.told[name] = work.counted
             self.works.append(work)
         return self.entities
@@ -163,10 +164,10 @@ class MapTuning:
         given = entry["training"]
         general, bf16 = self.mappings["general", seed], computes(Settings.from_dict(dict(given) | {"regime": "paper"}))
 
-        def keep(row: str, model: KnowledgeModel, split: str = "test", facts: Dataset | None = None) -> None:
-            if row in self.rows_of:
-                counts = work.counts(model, work.split(split, model.mapping, facts), bf16)
-                self.found.setdefault((work.name, recipe.kind, row), []).append(counts)
+        def keep(row: str, model: KnowledgeModel, split: str = "", facts: Dataset | None = None) -> None:
+            for task, test in work.asked.items() if row in self.rows_of else ():
+                counts = work.counts(model, work.split(split or test, model.mapping, facts), bf16)
+                self.found.setdefault((task, recipe.kind, row), []).append(counts)
 
         def plugged(row: str, model: KnowledgeModel, mapping: EntityMapping) -> None:
             if row in self.rows_of:
@@ -174,8 +175,8 @@ class MapTuning:
                 keep(row, model)
                 model.unplug_mapping()
 
-        if "chance" in self.rows_of:
-            self.found.setdefault((work.name, recipe.kind, "chance"), []).append(work.chance())
+        for task, test in work.asked.items() if "chance" in self.rows_of else ():
+            self.found.setdefault((task, recipe.kind, "chance"), []).append(work.chance(test))
         plain = recipe.tune(work, self.backbone, seed, out / PLAIN, more=given)
         before = fingerprint(plain)
         keep(PLAIN, plain)
@@ -190,7 +191,7 @@ class MapTuning:
             own = map_tuning.task_specific(plain, general, *splits, settings, out / "task")
             plugged("mapping_task", plain, own)
             self.mappings[f"{work.name}-{recipe.kind}", seed] = own
-        if self.facts is not None:
+        if self.facts is not None and work.task.schema != "episode":
             keep("retrieval", plain, facts=self.facts)
         if "oracle" in work.splits:
             keep("oracle", plain, "oracle")
@@ -239,7 +240,7 @@ class MapTuning:
 
     def _asked(self) -> dict[str, tuple[str, Downstream]]:
         """Of each row's task the dataset whose test it is, and what scores it."""
-        asked = {work.name: (work.dataset, work) for work in self.works}
+        asked = {task: (work.dataset, work) for work in self.works for task in work.asked}
         if self.domains is not None:
             scorer = next(iter(self.domains.works.values()))
             asked |= {task: (dataset, scorer) for task, dataset in self.domains.tasks().items()}
@@ -322,7 +323,7 @@ class MapTuning:
                 for task, regime, model in self.found
             ],
             seeds=self.seeds,
-            n=int(sum(len(work.split("test")) for work in self.works)),
+            n=int(sum(len(work.split(split)) for work in self.works for split in work.asked.values())),
             linked=self.told,
             kept=self.kept,
             domains={} if self.domains is None else {"task": self.domains.own["task"], "names": self.domains.names},

@@ -201,12 +201,14 @@ def label_counts(dataset: Dataset):
 
 def _cut(whole: Dataset, spec: Mapping[str, Any]) -> dict[str, Dataset]:
     """A dataset in seeded parts of the given shares; with `by: sentence`, no text (context, set of
-    paragraphs) falls in two parts."""
+    paragraphs) falls in two parts, with `by: class` no label."""
     rng = np.random.default_rng(spec.get("seed", 0))
     if spec.get("by", "example") == "sentence":
         column = next(c for c in ("text", "words", "context", "paragraphs") if c in whole.column_names)
         texts = [t if isinstance(t, str) else " ".join(t) for t in whole[column]]
         _, group = np.unique(np.asarray(texts, dtype=object), return_inverse=True)
+    elif spec.get("by") == "class":
+        _, group = np.unique(np.asarray(whole["label"], dtype=object), return_inverse=True)
     else:
         group = np.arange(len(whole))
     order = rng.permutation(group.max(initial=-1) + 1)

@@ -44,8 +44,10 @@ class Cut(Values):
     files: Annotated[Files, value("a file or a list of files, shuffled by the seed and cut", alias="from")]
     by: Annotated[
         str,
-        OneOf("split.by", ("example", "sentence")),
-        value("`sentence` keeps records of the same text (context, paragraphs) in one split"),
+        OneOf("split.by", ("example", "sentence", "class")),
+        value(
+            "`sentence` keeps records of the same text (context, paragraphs) in one split, `class` those of one label"
+        ),
     ]
     parts: Annotated[
         dict[Annotated[str, OneOf("part of a split", SPLITS)], Annotated[float, Field(gt=0, le=1)]],
@@ -137,6 +139,23 @@ MAP_ROWS = (
 )  # fmt: skip
 
 
+class Episodes(Values):
+    """`map_tuning.tasks.NAME.episodes`: of the task `fewshot`, of relations, no label twice."""
+
+    ways: Annotated[int, value("classes of an episode of train and dev", 2, 1000)] = 5
+    shots: Annotated[int, value("labelled examples of each", 1, 1000)] = 1
+    queries: Annotated[int, value("questions for each class of an episode, in every split", 1, 1000)] = 5
+    train: Annotated[int, value("episodes that are trained on", 1, 10_000_000)] = 3000
+    dev: Annotated[int, value("episodes of dev", 1, 10_000_000)] = 100
+    settings: Annotated[
+        list[Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=2, max_length=2)]],
+        value(
+            "[ways, shots] of the episodes that are asked: a row's task is called after each, as fewrel_10_1", least=1
+        ),
+    ] = [[5, 1], [5, 5], [10, 1], [10, 5]]
+    asked: Annotated[int, value("questions of each setting", 1, 10_000_000)] = 5000
+
+
 class MapTask(Values):
     """An entry of `map_tuning.tasks`: a downstream task whose models know nothing of the graph."""
 
@@ -154,6 +173,8 @@ class MapTask(Values):
     ]
     task_options: Options = {}
     max_length: MaxLength = 64
+    episodes: Annotated[Episodes, value("how the task `fewshot` is asked")] = left_out({})
+    rows: Annotated[bool, value("the data's ids are rows of the entity embeddings, as Wiki-ET's")] = False
     oracle: Annotated[
         str | None, value("an entry of datasets whose test asks for the same entities in contexts that tell")
     ] = None

@@ -38,6 +38,31 @@ class Accuracy(Metric):
 
 
 @dataclass(frozen=True)
+class EpisodicAccuracy(Metric):
+    """Share of the queries of few-shot episodes that are answered right.
+
+    The queries of an episode share its supports, so that they are no independent examples: counts are those of whole
+    episodes, and intervals (`kadapter.scoring.statistics`) resample episodes.
+
+    `predictions` (n,), `references` (n, 2): class and episode.
+    """
+
+    name = "episodic_accuracy"
+    primary = "accuracy"
+    title = "accuracy"
+
+    def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "episodes k"]:
+        references = np.asarray(references).reshape(-1, 2)
+        predictions, labels = self.arrays(predictions, references[:, 0], 1)
+        _, place = np.unique(references[:, 1], return_inverse=True)
+        right = np.bincount(place, weights=predictions == labels)
+        return np.stack([right, np.bincount(place)], axis=1).astype(float)
+
+    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
+        return {"accuracy": divide(totals[..., 0], totals[..., 1])}
+
+
+@dataclass(frozen=True)
 class MicroF1(Metric):
     """Micro precision, recall and F1 of one label per example, without the label `negative`. TACRED in Table 4.
 
@@ -265,6 +290,7 @@ class Squad(Metric):
 
 # metric -> "module:class"
 METRICS = {
+    "episodic_accuracy": "kadapter.scoring.metrics:EpisodicAccuracy",
     "accuracy": "kadapter.scoring.metrics:Accuracy",
     "micro_f1": "kadapter.scoring.metrics:MicroF1",
     "multilabel": "kadapter.scoring.metrics:Multilabel",

@@ -2,8 +2,6 @@
 et al., 2018). A pair matcher, as in Zhang et al., 2023: query and support are read together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from kadapter.errors import KAdapterError
-from kadapter.scoring.metric import Metric, Values, divide
+from kadapter.scoring.metric import Metric
+from kadapter.scoring.metrics import EpisodicAccuracy
 from kadapter.tasks.base import Batch, BestOfTask, Read, encode_marked, pair_template, read_sequences
 from kadapter.values import MaxLength, checked
 
@@ -105,31 +104,6 @@ class FewShotTask(BestOfTask):
 
 
 _MARKED = ("text", "subj_start", "subj_end", "obj_start", "obj_end")
-
-
-@dataclass(frozen=True)
-class EpisodicAccuracy(Metric):
-    """Share of queries answered right.
-
-    The queries of an episode share its supports, so that they are no independent examples: counts are those of whole
-    episodes, and intervals (`kadapter.scoring.statistics`) resample episodes.
-
-    `predictions` (n,), `references` (n, 2): class and episode.
-    """
-
-    name = "episodic_accuracy"
-    primary = "accuracy"
-    title = "accuracy"
-
-    def per_example(self, predictions: Any, references: Any) -> Float[np.ndarray, "episodes k"]:
-        references = np.asarray(references).reshape(-1, 2)
-        predictions, labels = self.arrays(predictions, references[:, 0], 1)
-        _, place = np.unique(references[:, 1], return_inverse=True)
-        right = np.bincount(place, weights=predictions == labels)
-        return np.stack([right, np.bincount(place)], axis=1).astype(float)
-
-    def reduce(self, totals: Float[np.ndarray, "... k"]) -> dict[str, Values]:
-        return {"accuracy": divide(totals[..., 0], totals[..., 1])}
 
 
 class PairHead(nn.Module):

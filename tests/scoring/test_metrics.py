@@ -150,6 +150,7 @@ def _said(n: int):
 
 EVERY = {  # metric -> (options, strategy of n predictions, what makes references of such)
     "accuracy": ({}, lambda n: _labels(n, 4), list),
+    "episodic_accuracy": ({}, lambda n: _labels(n, 4), lambda labels: [[k, i] for i, k in enumerate(labels)]),
     "micro_f1": ({"negative": 0}, lambda n: _labels(n, 4), list),
     "multilabel": ({}, _sets, list),
     "figer": ({}, _sets, list),

@@ -14,7 +14,8 @@ from kadapter.graphs.linking import linked
 from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.mapping import EntityMapping, MappingNetwork
 from kadapter.scoring import statistics
-from kadapter.tasks.fewshot import EpisodicAccuracy, mean_of_ways
+from kadapter.scoring.metrics import EpisodicAccuracy
+from kadapter.tasks.fewshot import mean_of_ways
 from kadapter.training.batches import Ragged, encode
 from kadapter.training.few_shot import few_shot
 from tests import tiny
