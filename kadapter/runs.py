@@ -51,7 +51,7 @@ class Run:
 
     def __init__(self, out: Path, stage: str, name: str, parameters: Mapping[str, Any]) -> None:
         self.out, self.stage, self.name, self.parameters = out, stage, name, dict(parameters)
-        self.folder = out.with_name(f"{out.name}.partial-{platform.node()}-{os.getpid()}")
+        self.folder = partial(out)
         self._started = time.perf_counter()
         remove_stale(out)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -191,7 +191,7 @@ def read_json(path: Path) -> Any:
 
 def replace(new: Path, out: Path) -> None:
     """Rename folder `new` to `out`; what stood there is moved aside first and put back if the rename fails."""
-    old = out.with_name(f"{out.name}.partial-{platform.node()}-{os.getpid()}-old")
+    old = partial(out, "-old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         out.rename(old)
@@ -204,13 +204,21 @@ def replace(new: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def partial(out: Path, more: str = "") -> Path:
+    """The name under which this process writes `out` until it is whole."""
+    return out.with_name(f"{out.name}.partial-{platform.node()}-{os.getpid()}{more}")
+
+
 def remove_stale(out: Path) -> None:
-    """Remove what processes of this machine that died left of the run `out`."""
-    prefix = f"{out.name}.partial-{platform.node()}-"
-    for left in out.parent.glob(f"{prefix}*") if out.parent.is_dir() else ():
-        pid = left.name.removeprefix(prefix).split("-")[0]
+    """Remove what processes of this machine that died left of `out`; of a name `*`, of all that stands beside it."""
+    mark = f".partial-{platform.node()}-"
+    for left in out.parent.glob(f"{out.name}{mark}*") if out.parent.is_dir() else ():
+        pid = left.name.rpartition(mark)[2].split("-")[0]
         if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def versions() -> dict[str, str]:

@@ -113,6 +113,19 @@ def test_what_a_dead_process_left_is_removed_and_what_a_live_one_writes_is_not(t
     run.abort()
 
 
+def test_of_a_star_what_dead_processes_left_of_anything_is_removed(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mark = f".partial-{os.uname().nodename}-"
+    (tmp_path / f"store{mark}{dead.pid}").mkdir()
+    (tmp_path / f"file{mark}{dead.pid}-old").touch()
+    kept = [tmp_path / "store", runs.partial(tmp_path / "live"), tmp_path / f"x.partial-elsewhere-{dead.pid}"]
+    for folder in kept:
+        folder.mkdir()
+    runs.remove_stale(tmp_path / "*")
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
 def test_load_says_what_is_wrong(tmp_path):
     with pytest.raises(KAdapterError, match=r"toy/a holds no run: expected a folder with result\.json"):
         runs.load(tmp_path / "toy" / "a")

@@ -3,15 +3,18 @@ learning rate falls to zero towards whichever end comes first, so that a short t
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 WARM = 10  # steps until the learning rate is whole
 COOL = 12  # steps in which it falls to zero once everything is known
 
 
-class Pace(TrainerCallback):
-    """Sets the learning rate of every step, and ends the training.
+class Pace(TrainerCallback, ExportableState):
+    """Sets the learning rate of every step, and ends the training. A checkpoint keeps what it knows; where time is
+    enough, a training that goes on from one is the training that nobody interrupted.
 
     Args:
         seconds: how long the training may take.
@@ -38,13 +41,23 @@ class Pace(TrainerCallback):
         self._begun = self._started = time.monotonic()
         self._last: int | None = None  # the step at which it ends, once everything is known
 
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"args": {}, "attributes": {"checks": self.checks, "last": self._last}}
+
     def on_train_begin(self, args, state, control, **kwargs) -> None:
+        kept = (getattr(state, "stateful_callbacks", None) or {}).get(type(self).__name__)
+        if kept is not None:
+            self.checks = [(step, share) for step, share in kept["attributes"]["checks"]]
+            self._last = kept["attributes"]["last"]
         # The frozen states have been computed by now: what is left is for the steps, a quarter at least.
         self._started = time.monotonic()
         self.seconds = max(self.seconds - (self._started - self._begun), self.seconds / 4)
 
     def _over(self, step: int, most: int) -> float:
-        return max(step / most, (time.monotonic() - self._started) / self.seconds)
+        # Time counts where it is a step ahead: where there is enough, no learning rate depends on a clock.
+        timed, stepped = (time.monotonic() - self._started) / self.seconds, step / most
+        return timed if timed > stepped + 1 / most else stepped
 
     def on_step_begin(self, args, state, control, optimizer=None, **kwargs) -> None:
         share = max(0.0, 1 - self._over(state.global_step, state.max_steps)) * min(1.0, (state.global_step + 1) / WARM)

@@ -6,7 +6,6 @@ by side where none waits for the other. Who executes them is an `Executor`: this
 
 import json
 import os
-import platform
 import signal
 import threading
 import time
@@ -161,7 +160,7 @@ class Pipeline:
             parameters=dict(stage.parameters) | {name: self._folders(ids) for name, ids in stage.inputs.items()},
             final=final,
             key=self.keys[stage.id],
-            folder=final.with_name(f"{final.name}.partial-{platform.node()}-{os.getpid()}"),
+            folder=runs.partial(final),
             here=Path.cwd(),
         )
 

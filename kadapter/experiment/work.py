@@ -146,7 +146,8 @@ def failed_notebook(final: Path) -> Path:
 
 def write(path: Path, text: str) -> None:
     """Write a file under another name and rename it: a reader sees the old or the new one."""
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    partial = runs.partial(path)
+    runs.remove_stale(path)
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)
 

@@ -45,7 +45,8 @@ def writing(folder: str | Path) -> Iterator[Path]:
     if foreign or (folder.exists() and not folder.is_dir()):
         found = f"it holds {foreign[0]!r}" if foreign else "it is a file"
         raise KAdapterError(f"{folder} would be replaced, but {found}, which is not ours: choose another folder")
-    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
+    partial = runs.partial(folder)
+    runs.remove_stale(folder)
     shutil.rmtree(partial, ignore_errors=True)
     _make(partial, folder)
     try:
@@ -63,7 +64,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     if path.is_dir():
         raise KAdapterError(f"{path} is a folder: expected the name of a file to write")
     _make(path.parent, path)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    partial = runs.partial(path)
+    runs.remove_stale(path)
     try:
         yield partial
         os.replace(partial, path)

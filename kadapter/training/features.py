@@ -24,6 +24,7 @@ from kadapter.machine import threads
 from kadapter.model.backbone import fingerprint
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.packaged import cache_folder
+from kadapter.runs import remove_stale
 from kadapter.training.batches import Encoded, Ragged, check_links, token_cuts
 from kadapter.training.memory import kept_memory
 
@@ -200,7 +201,9 @@ def open_store(
 
 
 def _trim(root: Path, keep: Path) -> None:
-    """Remove the stores opened longest ago until the rest fits in `cache_limit`; who reads one keeps it mapped."""
+    """Remove what killed processes left, and the stores opened longest ago until the rest fits in `cache_limit`; who
+    reads one keeps it mapped."""
+    remove_stale(root / "*")
     stores = sorted((meta for meta in root.glob(f"*/{META}")), key=lambda meta: meta.stat().st_mtime, reverse=True)
     total, limit = 0, cache_limit(root)
     for meta in stores:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.chaos.journal import Journal, Trial
 
 FOLDER = Path(__file__).resolve().parents[2] / "runs" / "chaos"
-KILLS = 10  # in one trial
+KILLS = 20  # in one trial
 GOALS = {"embedded": 200, "probe": 100, "infuse": 100, "disk": 50, "circumstances": 20, "damage": 1000, "fuzz": 100_000}
 
 

@@ -18,6 +18,7 @@ from tests.chaos.programs import Program, waited
 
 GONE = 10.0  # seconds within which nothing of a killed program is at work any more
 LONGEST = 300.0  # seconds of an execution that nobody disturbs
+BEGUN = 6.0  # seconds until a new interpreter has something to kill
 OWN = 0.1  # of the trials begin new interpreters and kill the server of forks, too
 ROOM = 1.5  # times the disk of an execution that nobody disturbed
 
@@ -95,7 +96,7 @@ class Kills:
         ended = 0
         while sum(done.values()) < kills and not found:
             pid = self.program.start(folder, own)
-            time.sleep(rng.uniform(0.0, 0.5 * self.seconds) + (6.0 if own else 0.0))
+            time.sleep(rng.random() ** 2 * 0.5 * self.seconds + (BEGUN if own else 0.0))  # more soon than late
             act = rng.choices(list(ACTS), list(ACTS.values()))[0]
             stages = [p for p in below(pid if own else self.server) if alive(p)]
             code = waited(pid, 0.05)

@@ -186,6 +186,31 @@ def test_what_a_caller_raises_ends_it_and_it_can_be_gone_on_with(llama, pets):
     assert (out.with_name("enough.infusing") / "before.json").is_file() and not out.exists()
 
 
+def test_interrupted_or_not_it_is_the_same_to_the_last_digit(llama, pets, tmp_path, monkeypatch):
+    monkeypatch.setattr(infusion_facts, "STEPS", 30)
+
+    class Enough(Exception):
+        pass
+
+    def at(text: str):
+        def tell(share: float, said: str) -> None:
+            if said.startswith(text):
+                raise Enough
+
+        return tell
+
+    whole = infuse(pets, str(llama), tmp_path / "whole", minutes=100, progress=False)
+    for text in ("reading: step 8", "reading: step 23", "control: step 14", "asking the model with"):
+        with pytest.raises(Enough):
+            infuse(pets, str(llama), tmp_path / "cut", minutes=100, progress=False, tell=at(text))
+    cut = infuse(pets, str(llama), tmp_path / "cut", minutes=100, progress=False)
+    weights = [(one.folder / "adapter.safetensors").read_bytes() for one in (whole, cut)]
+    assert weights[0] == weights[1]
+    for key in {*KEYS} - {"seconds", "adapter"}:
+        assert whole.summary[key] == cut.summary[key], key
+    assert whole.details["training"] == cut.details["training"]
+
+
 def test_a_treebank_is_infused_into_any_backbone(tiny_folder, tmp_path):
     conllu.write(tiny.trees(40), tmp_path / "trees.conllu")
     done = infuse(tmp_path / "trees.conllu", str(tiny_folder), tmp_path / "syntax", minutes=5, progress=False)
@@ -257,6 +282,15 @@ def run(pace: Pace, most: int) -> tuple[list[float], Now]:
 def test_the_pace_ends_when_everything_is_known_and_cools_down_first():
     rates, state = run(Pace(1e6, lambda: 1.0, lambda *_: None, every=5), 1000)
     assert state.global_step == 10 + COOL and rates[-1] < 0.1 * max(rates) and max(rates) <= 2.0
+
+
+def test_the_pace_depends_on_no_clock_where_time_is_enough():
+    def waits() -> float:
+        time.sleep(0.001)
+        return 0.0
+
+    slow, quick = (run(Pace(1e4, known, lambda *_: None, every=1), 40)[0] for known in (waits, lambda: 0.0))
+    assert slow == quick
 
 
 def test_the_pace_ends_with_the_steps_or_the_time():

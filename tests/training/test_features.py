@@ -132,6 +132,16 @@ def test_a_store_with_one_flipped_bit_is_never_read(model, encoded, tmp_path, da
     assert torch.equal(again(np.array([1]))["states"], expected)
 
 
+def test_what_a_killed_build_left_goes_with_the_next(model, encoded, tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / f"0123.partial-{os.uname().nodename}-{dead.pid}"
+    left.mkdir()
+    (left / "states.bin").write_bytes(bytes(100))
+    features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
+    assert not left.exists()
+
+
 def test_a_failed_build_leaves_nothing(model, encoded, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise MemoryError
