@@ -251,7 +251,7 @@ class Infuse(Program):
         vars(infusion_facts).update(INFUSION)
         out = folder / "pets"
         if not out.exists():
-            infusion.infuse(self.ground / "pets.tsv", str(self.ground / "small"), out, minutes=5, progress=False)
+            infusion.infuse(self.ground / "pets.tsv", str(self.ground / "small"), out, minutes=100, progress=False)
 
     def result(self, folder: Path) -> Any:
         """What was measured, and the adapter's weights."""
