@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from kadapter import values
 from kadapter.data.episodes import episodes
 from kadapter.errors import KAdapterError
-from kadapter.experiment.preset_values import Episodes
+from kadapter.experiment.preset_values import FROZEN, Episodes
 from kadapter.graphs.embeddings import EntityEmbeddings
 from kadapter.graphs.linking import linked
 from kadapter.graphs.retrieval import with_triples
@@ -129,7 +129,8 @@ def in_episodes(texts: Mapping[str, Dataset], how: Mapping[str, Any]) -> dict[st
 
 @dataclass
 class Recipe:
-    """How downstream models of one kind are tuned: `kind` is one of `TUNINGS` of kadapter.model.tuning_config."""
+    """How downstream models of one kind are tuned: `kind` is one of `TUNINGS` of kadapter.model.tuning_config, or
+    `frozen`."""
 
     kind: str
     options: dict[str, Any]
@@ -153,7 +154,12 @@ class Recipe:
         """
         own = copy.deepcopy(backbone)
         model = KnowledgeModel(own, "concat", dict(adapters or {}), work.task, seed, mapping)
-        model.tune(self.kind, **self.options)
+        if self.kind == FROZEN:
+            model.train_only(FROZEN)
+        else:
+            model.tune(self.kind, **self.options)
+        if not any(p.requires_grad for p in model.parameters()):  # a language model, asked as it is
+            return model.eval()
         settings = Settings.from_dict(dict(more or {}) | self.training | {"regime": model.regime, "seed": seed})
         fit(model, work.split("train", mapping), work.split("dev", mapping), settings, out, progress=False)
         return model.train_only("frozen").eval()

@@ -95,7 +95,7 @@ class MapTuning:
             trained = train_embeddings(self.data.read(s["graph"], "train"), None, progress, **s["embeddings"])
             self.entities = EntityEmbeddings.open(trained.save(folder))
         self.corpus = {}
-        for split in ("train", "dev"):
+        for split in ("train", "dev") if s["corpus"] else ():
             found = linked(self.data.read(s["corpus"], split), self.entities)
             self.corpus[split] = found.dataset
             self.told[f"corpus {split}"] = found.counts.to_dict("records")
@@ -114,7 +114,7 @@ class MapTuning:
     def speak(self, out: Path) -> float | None:
         """Train a language layer where the backbone has no head of its own; its mean probability of a hidden piece on
         dev."""
-        if map_tuning.mention_task(self.backbone).language_head == "own":
+        if not self.section["corpus"] or map_tuning.mention_task(self.backbone).language_head == "own":
             return None
         settings, length = settings_for(self.section["language"], "frozen", 0)
         spoken = self.section["spoken"]
@@ -126,11 +126,15 @@ class MapTuning:
     # --- mappings ---
 
     def tune(self, seed: int, out: Path, shuffled: bool = False) -> list[map_tuning.Kept]:
-        """General map-tuning from one seed; the one fixed mapping is that of the first dropout after its last epoch."""
+        """General map-tuning from one seed; the one fixed mapping is that of the first dropout after its last epoch.
+        Without a corpus it is a new one."""
         assert self.entities is not None  # `embed` came before
         name = "shuffled" if shuffled else "general"
         entities = self.entities.shuffled(seed) if shuffled else self.entities
         start = build_mapping(name, entities, self.backbone, self.section["hidden"], seed=seed)
+        if not self.section["corpus"]:
+            self.mappings[name, seed] = start
+            return []
         settings = Settings.from_dict(self.general.to_dict() | {"seed": seed})
         dropouts = self.section["dropouts"][:1] if shuffled else self.section["dropouts"]
         how = (self.corpus["train"], self.corpus["dev"], settings, out / f"{name}-{seed}", dropouts, self.language)
@@ -152,7 +156,7 @@ class MapTuning:
         for seed, work, recipe in tqdm(steps, desc="map-tuning", unit="model", disable=not progress):
             if seed not in kept:
                 kept[seed] = self.tune(seed, out)
-                if "mapping_shuffled" in self.rows_of:
+                if {"mapping_shuffled", "mapping_task_shuffled"} & set(self.rows_of):
                     self.tune(seed, out, shuffled=True)
             self._rows(seed, work, recipe, kept[seed], out / f"{work.name}-{recipe.kind}-{seed}")
         if self.backbone.fingerprint != self.fingerprint:
@@ -185,12 +189,15 @@ class MapTuning:
             plugged("mapping_dev", plain, self._chosen(work, plain, kept, general, bf16))
         if "mapping_shuffled" in self.rows_of:
             plugged("mapping_shuffled", plain, self.mappings["shuffled", seed])
-        if "mapping_task" in self.rows_of:
-            settings = Settings.from_dict(dict(entry["mapping"]) | {"regime": "mapping", "seed": seed})
-            splits = (work.split("train", general), work.split("dev", general))
-            own = map_tuning.task_specific(plain, general, *splits, settings, out / "task")
-            plugged("mapping_task", plain, own)
-            self.mappings[f"{work.name}-{recipe.kind}", seed] = own
+        for row, name in (("mapping_task", "general"), ("mapping_task_shuffled", "shuffled")):
+            if row in self.rows_of:
+                settings = Settings.from_dict(dict(entry["mapping"]) | {"regime": "mapping", "seed": seed})
+                start = self.mappings[name, seed]
+                splits = (work.split("train", start), work.split("dev", start))
+                own = map_tuning.task_specific(plain, start, *splits, settings, out / row)
+                plugged(row, plain, own)
+                if name == "general":
+                    self.mappings[f"{work.name}-{recipe.kind}", seed] = own
         if self.facts is not None and work.task.schema != "episode":
             keep("retrieval", plain, facts=self.facts)
         if "oracle" in work.splits:

@@ -116,7 +116,7 @@ def map_datasets(preset: Mapping[str, Any]) -> set[str]:
     section = preset["map_tuning"]
     if not section:
         return set()
-    named = {section["corpus"], section.get("spoken"), section.get("graph"), section.get("facts")}
+    named = {section.get("corpus"), section.get("spoken"), section.get("graph"), section.get("facts")}
     domains = section.get("domains") or {"of": {}}
     named |= {domains.get("dataset"), *(name for domain in domains["of"].values() for name in domain.values())}
     tasks = section["tasks"].values()

@@ -7,7 +7,7 @@ from typing import Any
 from kadapter import catalog, values
 from kadapter.catalog import REGIMES
 from kadapter.errors import KAdapterError, unknown
-from kadapter.experiment.preset_values import FULL_REGIMES, SPLITS, Preset
+from kadapter.experiment.preset_values import FULL_REGIMES, GENERAL_ROWS, MAP_ROWS, SPLITS, Preset
 from kadapter.model.config import AdapterConfig
 from kadapter.model.tuning_config import TUNINGS
 
@@ -141,10 +141,12 @@ def _check_continual(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> Non
 
 def _check_map_tuning(preset: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
     where = "map_tuning"
-    for key in ("corpus", "tasks", "tunings"):
+    general = entry.get("domains") or set(GENERAL_ROWS) & set(entry.get("models", MAP_ROWS))
+    for key in ("corpus", "tasks", "tunings") if general else ("tasks", "tunings"):
         if not entry.get(key):
             raise KAdapterError(f"{where}: the key {key!r} is missing")
-    _uses(preset, entry["corpus"], f"{where}.corpus", ("train", "dev"))
+    if entry.get("corpus"):
+        _uses(preset, entry["corpus"], f"{where}.corpus", ("train", "dev"))
     if not entry.get("embeddings", {}).get("path"):
         if not entry.get("graph"):
             raise KAdapterError(f"{where}: expected graph, a dataset of triples, or embeddings.path")

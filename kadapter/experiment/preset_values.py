@@ -133,10 +133,14 @@ class Probe(Values):
     lama: Annotated[LamaProbes, value("probes of LAMA")] = left_out(None)
 
 
+FROZEN = "frozen"  # of map_tuning.tunings, beside those of kadapter.model.tuning
 MAP_ROWS = (
-    "chance", "plain", "mapping", "mapping_dev", "mapping_task", "mapping_tuned", "mapping_shuffled", "F", "F+mapping",
-    "retrieval", "oracle",
+    "chance", "plain", "mapping", "mapping_dev", "mapping_task", "mapping_tuned", "mapping_shuffled",
+    "mapping_task_shuffled", "F", "F+mapping", "retrieval", "oracle",
 )  # fmt: skip
+
+
+GENERAL_ROWS = ("mapping", "mapping_dev", "mapping_tuned", "mapping_shuffled", "F+mapping")  # of a general mapping
 
 
 class Episodes(Values):
@@ -181,7 +185,8 @@ class MapTask(Values):
 
 
 class Tuning(Values):
-    """An entry of `map_tuning.tunings`: how downstream models are tuned."""
+    """An entry of `map_tuning.tunings`: how downstream models are tuned. `frozen` trains a new head alone; a language
+    model, which has one, answers as it is."""
 
     options: Annotated[dict[str, Any], value("of the method, as the rank of LoRA")] = {}
     training: Annotated[
@@ -222,9 +227,13 @@ class Domains(Values):
 class MapTuningSection(Values):
     """`map_tuning`: mappings of a knowledge graph, plugged into frozen downstream models (Zhang et al., 2023)."""
 
-    corpus: Annotated[str, value("an entry of datasets with train and dev: sentences whose mentions have ids")] = (
-        left_out(None)
-    )
+    corpus: Annotated[
+        str,
+        value(
+            "an entry of datasets with train and dev: sentences whose mentions have ids; left out where no row has a "
+            "general mapping"
+        ),
+    ] = ""
     graph: Annotated[str, value("an entry of datasets with train: triples to train embeddings from")] = ""
     embeddings: Annotated[
         dict[str, Any],
@@ -245,7 +254,8 @@ class MapTuningSection(Values):
     ] = [0.25]
     tasks: Annotated[dict[str, MapTask], value("name: a downstream task", least=1)] = left_out(None)
     tunings: Annotated[
-        dict[Annotated[str, OneOf("tuning", TUNINGS)], Tuning], value("how downstream models are tuned", least=1)
+        dict[Annotated[str, OneOf("tuning", (*TUNINGS, FROZEN))], Tuning],
+        value("how downstream models are tuned", least=1),
     ] = left_out(None)
     models: Annotated[list[Annotated[str, OneOf("row", MAP_ROWS)]], value("rows of the table", least=1)] = [*MAP_ROWS]
     domains: Annotated[Domains, value("mappings of several domains in one model")] = left_out({})

@@ -16,6 +16,7 @@ from kadapter.formats.schemas import LINKED_CLOZE
 from kadapter.graphs.embeddings import EntityEmbeddings
 from kadapter.graphs.linking import Mention, decided
 from kadapter.graphs.surfaces import Surfaces
+from kadapter.tasks.prompts import answer_pieces
 
 MARK = "$"  # around the subject
 TEMPLATES = "relation_query_templates.json"
@@ -85,12 +86,11 @@ def read(
     return Questions(Dataset.from_list(kept, features=LINKED_CLOZE), counts, +dropped)
 
 
-def one_piece(tokenizer, before: str = "") -> Callable[[str], bool]:
-    """Whether a text is one token of a tokenizer, after `before` (as " " for vocabularies whose words begin with their
-    space): the answers that the official code asks for."""
+def one_piece(tokenizer) -> Callable[[str], bool]:
+    """Whether a text that follows a space is one token of a tokenizer: the answers that the official code asks for."""
 
     def answer(text: str) -> bool:
-        ids = tokenizer(before + text, add_special_tokens=False)["input_ids"]
+        [ids] = answer_pieces(tokenizer, [text])
         return len(ids) == 1 and ids[0] != tokenizer.unk_token_id
 
     return answer

@@ -31,7 +31,12 @@ def made(tmp_path_factory, tiny_folder):
     data = root / "map_tuning" / "data" / "all"
     prepared.prepare(data, p["datasets"], p["data"], preset.roles(p), p["overlap"])
     section = dict(p["map_tuning"])
-    section |= {"tunings": TUNINGS, "dropouts": [0.25, 0.0], "general": section["general"] | {"epochs": 2}}
+    section |= {
+        "models": [*MAP_ROWS],
+        "tunings": TUNINGS,
+        "dropouts": [0.25, 0.0],
+        "general": section["general"] | {"epochs": 2},
+    }
     section["language"] = section["language"] | {"epochs": 1}
     short = {"epochs": 1, "batch_size": 32, "learning_rate": 1e-3}
     section["tasks"] = {"typing": section["tasks"]["typing"] | {"training": short, "mapping": short}}
