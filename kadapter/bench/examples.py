@@ -48,10 +48,11 @@ def make_task(pooling: str = "marker") -> RelationTask:
     return RelationTask([f"P{i}" for i in range(RELATIONS)], max_length=LONGEST, negative=None, pooling=pooling)
 
 
-def make_sentences(n: int, vocabulary: int, seed: int = 0) -> Encoded:
-    """`n` sentences of random tokens with two mentions and a relation each, as the relation task encodes them."""
+def make_sentences(n: int, vocabulary: int, seed: int = 0, longest: int = LONGEST) -> Encoded:
+    """`n` sentences of random tokens, at most `longest` each, with two mentions and a relation, as the relation task
+    encodes them."""
     rng = np.random.default_rng(seed)
-    lengths = np.clip(rng.normal(MEAN_TOKENS, SPREAD, n).round(), SHORTEST, LONGEST).astype(np.int64)
+    lengths = np.clip(rng.normal(MEAN_TOKENS, SPREAD, n).round(), SHORTEST, longest).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     tokens = Ragged(rng.integers(min(1000, vocabulary // 2), vocabulary, offsets[-1]), offsets)
     starts = np.stack([rng.integers(1, lengths // 2), rng.integers(lengths // 2, lengths - 1)], axis=1)

@@ -6,16 +6,13 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 import kadapter
-from kadapter.cli import ask, bench, compare, data, demo, graphs, infuse, presets, probe
+from kadapter.cli import ask, bench, compare, data, demo, graphs, infuse, plan, presets, probe
 from kadapter.errors import KAdapterError, unknown
-
-if TYPE_CHECKING:
-    from kadapter.experiment.pipeline import Pipeline
 
 # Everything else is imported where it is used: `kadapter --help` does not wait for torch.
 
@@ -29,6 +26,7 @@ app.add_typer(graphs.app, name="graphs")
 app.add_typer(presets.app, name="presets")
 app.add_typer(bench.bench, name="bench")
 app.add_typer(bench.features, name="features")
+app.command("plan")(plan.plan)
 app.command("probe")(probe.probe)
 app.command("ask")(ask.ask)
 app.command("infuse")(infuse.infuse)
@@ -80,7 +78,7 @@ def run(
     executor = clusters.named(on, loaded, jobs, workers)
     pipeline = Pipeline(loaded, root, force=force, tell=typer.echo, command=command, executor=executor)
     if dry_run:
-        _tell_stages(pipeline)
+        plan.tell_stages(pipeline)
         return
     try:
         ended = pipeline.run()
@@ -91,20 +89,6 @@ def run(
     typer.echo(f"{len(pipeline.stages)} stages in {minutes} min {seconds} s")
     _print_table(report.rows(root, loaded["name"]))
     typer.echo(f"Report: {ended / 'report.html'}")
-
-
-def _tell_stages(pipeline: "Pipeline") -> None:
-    """Every stage with what would be done, and how long it may take: as long as before, or as stages of its kind."""
-    forecast = pipeline.forecast
-    for stage in pipeline.stages:
-        if pipeline.is_finished(stage):
-            forecast.kept.add(stage.id)
-            typer.echo(f"kept  {stage.id}")
-        else:
-            typer.echo(f"run   {stage.id:40}  about {forecast.weights[stage.id]:.0f} s")
-    minutes = forecast.left({}, pipeline.executor.jobs) / 60
-    todo = len(pipeline.stages) - len(forecast.kept)
-    typer.echo(f"{todo} of {len(pipeline.stages)} stages to run, in about {minutes:.1f} min")
 
 
 @app.command()

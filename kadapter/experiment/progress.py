@@ -20,7 +20,7 @@ class Forecast:
 
     def __init__(self, stages: Sequence[Stage], base: Path) -> None:
         self.stages = {stage.id: stage for stage in stages}
-        self.weights = {stage.id: _former(base / stage.id) or guess(stage) for stage in stages}
+        self.weights = {stage.id: former(base / stage.id) or guess(stage) for stage in stages}
         self.kept: set[str] = set()  # neither done nor to do
         self.took: dict[str, float] = {}  # what was executed -> seconds
 
@@ -106,5 +106,6 @@ def guess(stage: Stage) -> float:
     return 5.0
 
 
-def _former(folder: Path) -> float | None:
+def former(folder: Path) -> float | None:
+    """How many seconds the stage took that left a run; None if there is none."""
     return (runs.read_json(folder / runs.KEY) or {}).get(SECONDS)

@@ -54,7 +54,7 @@ class RayCluster:
                 f"workers: found {workers}; expected 1 to {threads.available()}, a core of this machine for each"
             )
         self.ray, self.address, self.workers, self.resources = ray, address, workers, resources or {}
-        self.jobs = 1
+        self.jobs = max(1, workers)  # until the nodes are known
         self.names: dict[str, str] = {}  # id of a node -> name
         self.shares: dict[str, Share] = {}
         self._refs: dict[Any, Work] = {}

@@ -118,6 +118,9 @@ class FeatureStore:
             torch.index_select(self.data[row], 0, rows, out=out[place])
         return {self.kind: out.view(len(self.rows), len(indices), len(columns), self.shape[2])}
 
+    def __reduce__(self):  # another process maps the same file
+        return _opened, (self.folder, self.rows)
+
     def at(self, rows: Sequence[int]) -> "FeatureStore":
         """The same store, of which only these of its hidden states are read."""
         other = copy.copy(self)
@@ -128,6 +131,10 @@ class FeatureStore:
     def nbytes(self) -> int:
         """Size of the states in bytes."""
         return self.data.nbytes
+
+
+def _opened(folder: Path, rows: list[int]) -> FeatureStore:
+    return FeatureStore(folder).at(rows)
 
 
 def size_of(model: KnowledgeModel, encoded: Encoded, kind: str, dtype: torch.dtype) -> int:

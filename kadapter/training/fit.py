@@ -21,6 +21,7 @@ from kadapter.machine import threads
 from kadapter.machine.device import best_device, has_bf16
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.regimes import REGIMES, tunings_of
+from kadapter.training import parallel
 from kadapter.training.batches import Encoded, check_links
 from kadapter.training.features import NoRoom, gigabytes, open_store, size_of
 from kadapter.training.memory import kept_memory
@@ -152,6 +153,9 @@ def fit_together(
                 "regime 'mapping' trains on mapped vectors, and these examples have no places for them: encode them "
                 "with mapping=model.mapping"
             )
+    rank, world = parallel.place()
+    if settings.devices > 1 and world == 1:
+        return _in_processes(models, train, dev, settings, out, resume, cache, penalty)
     checkpoints = Path(out) / "checkpoints"
     last = last_checkpoint(checkpoints) if resume else None
     if resume and last is None:
@@ -171,10 +175,10 @@ def fit_together(
             model.fusion.adapter_dropout = settings.adapter_dropout
     together = ModelGroup(models, penalty)
     order = train.batches(settings.batch_size, settings.seed, settings.batch_tokens)
+    if world > 1:
+        order, train = parallel.Parts(order, rank, world), parallel.Scaled(train)
     steps = len(order) // settings.gradient_accumulation * settings.epochs
     arguments = _arguments(settings, checkpoints, steps, bf16, device, scored=dev is not None, progress=progress)
-    if settings.batch_tokens and arguments.world_size > 1:
-        raise KAdapterError("batch_tokens makes batches for one process: set batch_size to train in several")
     fits = {name: Fit() for name in models}
     trainer = BatchTrainer(
         together,
@@ -192,8 +196,10 @@ def fit_together(
     )
     if last is not None:
         trainer.read_best(last)
-    else:
+    elif rank == 0:
         shutil.rmtree(checkpoints, ignore_errors=True)
+    if world > 1:
+        torch.manual_seed(settings.seed + rank)  # processes drop different units
     first = next(iter(models.values()))
     with kept_memory(), ExitStack() as stack:
         if bf16 and settings.regime in (*FROZEN, "mapping"):
@@ -209,7 +215,7 @@ def fit_together(
     trainer.check_weights()
     if settings.select == "best":
         trainer.take_best()
-    if not settings.checkpoints:
+    if not settings.checkpoints and rank == 0:
         shutil.rmtree(checkpoints, ignore_errors=True)
     for name, model in models.items():
         fits[name].seconds = result.metrics["train_runtime"]
@@ -219,6 +225,31 @@ def fit_together(
 
 
 fit = _of_one(fit_together)
+
+
+def _in_processes(
+    models: Mapping[str, Any],
+    train: Any,
+    dev: Encoded | None,
+    settings: Settings,
+    out: str | Path,
+    resume: bool,
+    cache: Path | None,
+    penalty: Callable | None,
+) -> dict[str, Fit]:
+    """`fit_together` in as many processes as `settings.devices` says; callbacks of this process hear nothing of it.
+
+    Raises KAdapterError for a penalty, which is a function of this process.
+    """
+    if penalty is not None:
+        raise KAdapterError(f"devices: found {settings.devices} for a training with a penalty; expected 1")
+    given = {"train": train, "dev": dev, "settings": settings, "out": Path(out), "resume": resume, "cache": cache}
+    fits = parallel.train(fit_together, models, settings.devices, given | {"progress": False})
+    for model in models.values():
+        model.to(best_device())
+        model.train_only(settings.regime)
+        model.eval()
+    return fits
 
 
 @contextmanager
@@ -238,7 +269,7 @@ def _arguments(
     settings: Settings, checkpoints: Path, steps: int, bf16: bool, device: torch.device, scored: bool, progress: bool
 ) -> TrainingArguments:
     """Our settings in the words of Hugging Face's Trainer."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=settings.batch_size,
         num_train_epochs=settings.epochs,
@@ -259,7 +290,11 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=device.type == "cuda",
         accelerator_config={"non_blocking": device.type == "cuda"},
+        ddp_backend="gloo" if device.type == "cpu" and parallel.place()[1] > 1 else None,
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # several GPUs are for several processes: a model is not divided in one
+    return arguments
 
 
 def _attach(models: Mapping[str, Any], encoded: Any, settings: Settings, bf16: bool, root: Path | None) -> Any:

@@ -60,6 +60,14 @@ class Settings:
         float, value("share of training examples for which each plugged adapter is left out, never all", 0, below=1)
     ] = 0.0
     gradient_accumulation: Annotated[int, value("batches to an optimiser step", 1, 65_536)] = 1
+    devices: Annotated[
+        int,
+        value(
+            "processes that divide every batch among them, a GPU for each; on a processor they share the cores",
+            1,
+            1024,
+        ),
+    ] = 1
     bf16: Annotated[
         Auto,
         value("compute in bfloat16; 'auto' where the processor or GPU has it and transformer layers are trained"),

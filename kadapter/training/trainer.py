@@ -23,6 +23,7 @@ from kadapter.errors import KAdapterError
 from kadapter.hub.adapter_folder import read_weights, write_weights
 from kadapter.model.knowledge_model import KnowledgeModel, KnowledgeOutput
 from kadapter.training.batches import Encoded
+from kadapter.training.parallel import SCALE, PartLoader, Parts, mean_over_processes
 from kadapter.training.predict import Predictions, predict
 
 BEST_WEIGHTS, BEST_SCORES = "best.safetensors", "best.json"  # in each checkpoint, so that resuming keeps the best epoch
@@ -90,8 +91,9 @@ class ModelGroup(nn.Module):
                 p.grad = None
 
     def forward(self, **batch: Any) -> KnowledgeOutput:
-        """The sum of the models' losses on a batch."""
+        """The sum of the models' losses on a batch; `scale` in it is what a process's part of one counts."""
         models = dict(self.members.items())
+        scale = batch.pop(SCALE, 1.0)
         indices = None
         if len(models) > 1 and "features" not in batch:
             indices = self.state_indices
@@ -109,7 +111,7 @@ class ModelGroup(nn.Module):
             own = batch
             if indices is not None and model.state_indices != indices:
                 own = batch | {"states": batch["states"][[indices.index(i) for i in model.state_indices]]}
-            loss = model(**own).loss
+            loss = model(**own).loss * scale
             self.losses[name] = self.losses[name] + loss.detach().to(self.losses[name].device)
             if self.penalty is not None:
                 loss = loss + self.penalty(model)
@@ -119,7 +121,8 @@ class ModelGroup(nn.Module):
 
     def mean_losses(self) -> dict[str, float]:
         """Each model's mean loss since the last call."""
-        means = {name: float(loss) / max(1, self.batches) for name, loss in self.losses.items()}
+        batches = max(1, self.batches)
+        means = {name: float(mean_over_processes(loss)) / batches for name, loss in self.losses.items()}
         self.losses, self.batches = {name: torch.zeros(()) for name in self.members}, 0
         return means
 
@@ -164,13 +167,15 @@ class BatchTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         examples: Any = self.train_dataset
-        loader: DataLoader = DataLoader(
+        kind = PartLoader if isinstance(self.order, Parts) else DataLoader
+        loader: DataLoader = kind(
             examples,
             batch_sampler=self.order,
             collate_fn=lambda batch: batch,
             pin_memory=self.args.device.type == "cuda",
         )
-        return self.accelerator.prepare(loader)
+        # Accelerate would divide batches anew, and give some examples to two processes.
+        return loader if isinstance(self.order, Parts) else self.accelerator.prepare(loader)
 
     def _get_grad_norm(self, model, grad_norm=None):
         """Known from clipping already."""
