@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run check test demo lab shipped-adapters app docs chaos locks clean
+.PHONY: install run check test demo lab shipped-adapters app docs chaos soak locks clean
 
 install: $(VENV)/.installed
 
@@ -50,6 +50,9 @@ docs: $(VENV)/.installed-test # the site, in docs/_build/html, every notebook ex
 
 chaos: $(VENV)/.installed-test # hours of faults: kills, full disks, damaged files, bad input; stopped, it goes on (docs/reliability.md)
 	$(BIN)/python -m tests.chaos
+
+soak: $(VENV)/.installed-test # the application with 50 people at it for two hours
+	$(BIN)/python -m tests.soak
 
 locks: $(VENV)/.installed-test # the hashes of requirements.lock, and whether locks and lowest versions can be had
 	$(BIN)/python -m tests.locks

@@ -47,6 +47,7 @@ class Server:
 
     address: str
     token: str = ""
+    pid: int = 0
 
     def url(self, path: str = "") -> str:
         """The address of a page, with the token."""
@@ -136,7 +137,7 @@ def _served(
         address = f"http://127.0.0.1:{port}"
         try:
             _wait(process, f"{address}/api" if module == "jupyterlab" else f"{address}/static/", log)
-            yield Server(address, token)
+            yield Server(address, token, process.pid)
         finally:
             _end(process)
 

@@ -101,6 +101,8 @@ def infuse(
     values.check_value(Seed, seed, "seed")
     values.check_value(Name, out.name, "out")
     if out.exists():
+        if (out / REPORT).is_file():
+            Work(out, 0.0).clear()  # a kill after the last step left it
         raise KAdapterError(f"{out} is there already: choose another folder with --out, or remove it")
     known = own.read(file, kind, strict)
     given = read_templates(templates) if templates is not None else None

@@ -58,6 +58,11 @@ class Work:
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Remove it: what was to come is there."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.with_name(f"{self.folder.name}.lock").unlink(missing_ok=True)
+
     def begin(self, request: dict[str, Any]) -> None:
         """Begin, or go on. Raises KAdapterError where something else was begun there."""
         former = self.read(REQUEST)

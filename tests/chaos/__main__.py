@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from tests.chaos.journal import Journal, Trial
 
 FOLDER = Path(__file__).resolve().parents[2] / "runs" / "chaos"
-KILLS = 20  # in one trial
+KILLS = 20  # in one trial; KADAPTER_CHAOS_KILLS says another number
 GOALS = {"embedded": 200, "probe": 100, "infuse": 100, "disk": 50, "circumstances": 20, "damage": 1000, "fuzz": 100_000}
 
 
@@ -39,7 +40,7 @@ def kills(name: str, folder: Path) -> Trials:
     from tests.chaos.kills import Kills
 
     trials = Kills(*program(name, folder))
-    return lambda seed: trials(seed, KILLS)
+    return lambda seed: trials(seed, int(os.environ.get("KADAPTER_CHAOS_KILLS", KILLS)))
 
 
 def disks(folder: Path) -> Trials:

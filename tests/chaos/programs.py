@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from kadapter.errors import KAdapterError
+
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {"plug_layers": [0, 2, 3], "width": 16, "layers": 1, "heads": 2, "inner": 24, "dropout": 0.0, "init_std": 0.02}
 INFUSION = {"KEPT": 8, "PROBES": 4, "DOCUMENTS": 2, "ENTITIES": 2, "STEPS": 40}  # less to read and to ask
@@ -250,8 +252,12 @@ class Infuse(Program):
 
         vars(infusion_facts).update(INFUSION)
         out = folder / "pets"
-        if not out.exists():
+        try:
             infusion.infuse(self.ground / "pets.tsv", str(self.ground / "small"), out, minutes=100, progress=False)
+        except KAdapterError as error:
+            if "is there already" not in str(error):  # it was killed after its last step
+                print(f"kadapter: {error}", file=sys.stderr)
+                raise SystemExit(1) from None
 
     def result(self, folder: Path) -> Any:
         """What was measured, and the adapter's weights."""

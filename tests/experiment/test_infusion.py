@@ -96,8 +96,11 @@ def test_the_page_says_the_same_and_escapes(found):
 
 
 def test_an_existing_folder_is_refused(found, llama, pets):
+    left = found.folder.with_name("pets.infusing")
+    left.mkdir()
     with pytest.raises(KAdapterError, match="pets is there already: choose another folder"):
         infuse(pets, str(llama), found.folder)
+    assert not left.exists(), "what a kill after the last step left"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from kadapter.cases.inference import ask
@@ -346,6 +347,11 @@ def test_the_app_shows_the_case_study_and_no_code(page, place, tmp_path):
                 widget.get_by_title(f"Write the added cases as {kind}").click()
             assert download.value.suggested_filename == name
             assert "Brill" in Path(download.value.path()).read_text(encoding="utf-8")
+        ended = opened.get_by_role("alert").get_by_text("The process behind this page has ended: reload the page")
+        assert not ended.is_visible()
+        for kernel in psutil.Process(served.pid).children():
+            kernel.kill()
+        ended.wait_for()
         icon = widget.get_by_title("Write the added cases as CSV").locator("i")
         assert icon.evaluate("i => getComputedStyle(i, '::before').content") == '"⤓"'
         opened.close()
