@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run check test demo lab shipped-adapters app docs chaos soak locks clean
+.PHONY: install run results results-check check test demo lab shipped-adapters app docs chaos soak locks clean
 
 install: $(VENV)/.installed
 
@@ -22,6 +22,12 @@ $(VENV)/.installed-test: $(VENV)/.installed requirements-test.lock
 
 run: install
 	$(BIN)/kadapter run embedded
+
+results: install # runs what README and docs quote (hours from nothing; finished stages are kept), and writes the numbers
+	$(BIN)/python -m kadapter.cli.quoted run $(ONLY)
+
+results-check: install # fails where README or docs say something else than the runs that are there
+	$(BIN)/python -m kadapter.cli.quoted check
 
 check: $(VENV)/.installed-test # format, lint, the plan of imports, types; mypy keeps what it knows: minutes, then seconds
 	$(BIN)/ruff format --check .

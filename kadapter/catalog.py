@@ -78,6 +78,12 @@ class Knowledge:
 
 KNOWLEDGE = {
     "factual": Knowledge("relation", {"negative": None}, "Section 3.2: relation classification on T-REx"),
+    "factual_sentences": Knowledge(
+        "relation",
+        {"negative": None},
+        "the same on the sentences of LAMA's T-REx probe, their object put back",
+        maker="restored",
+    ),
     "linguistic": Knowledge("dependency", {"head_type": "position"}, "Section 3.3: dependency head prediction"),
     "facts": Knowledge(
         "cloze",

@@ -52,7 +52,7 @@ class Run:
     def __init__(self, out: Path, stage: str, name: str, parameters: Mapping[str, Any]) -> None:
         self.out, self.stage, self.name, self.parameters = out, stage, name, dict(parameters)
         self.folder = partial(out)
-        self._started = time.perf_counter()
+        self._started, self._worked = time.perf_counter(), time.process_time()
         remove_stale(out)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -85,6 +85,8 @@ class Run:
             "n": None,
             "seeds": [],
             "wall_seconds": round(time.perf_counter() - self._started, 3),
+            "processor_seconds": round(time.process_time() - self._worked, 3),
+            "peak_memory_gib": peak_memory(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": commit(),
             "versions": versions(),
@@ -240,6 +242,16 @@ def commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def peak_memory() -> float | None:
+    """The most memory (GiB) that this process has held so far; None where the system does not count it (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if platform.system() == "Darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, 3)
 
 
 def machine() -> dict[str, Any]:

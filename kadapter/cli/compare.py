@@ -13,7 +13,7 @@ Folder = Annotated[Path, typer.Argument(help="A run's folder, as runs/embedded/f
 
 def compare(run: Folder, other: Folder) -> None:
     """Compare two fine-tuning runs: parameters that differ, scores, and a paired test on the same test examples."""
-    from kadapter.report.scores import of_run
+    from kadapter.report.scores import of_run, of_seeds
     from kadapter.scoring.statistics import compare as paired
     from kadapter.scoring.statistics import interval
 
@@ -24,7 +24,7 @@ def compare(run: Folder, other: Folder) -> None:
     if ours.metric != theirs.metric:
         raise KAdapterError(f"A is scored by {ours.metric.title}, B by {theirs.metric.title}: expected one metric")
     for name, each in (("A", ours), ("B", theirs)):
-        found = interval(each.counts, each.metric)
+        found = interval(each.counts, each.metric, pretrainings=each.pretrainings)
         span = f"{100 * found['ci_low']:.1f} .. {100 * found['ci_high']:.1f}"
         typer.echo(
             f"{name}  {each.metric.title} {100 * found['mean']:.1f}, 95% interval {span}, {len(each.seeds)} seeds, "
@@ -35,8 +35,8 @@ def compare(run: Folder, other: Folder) -> None:
     if not common or len(hashes) > 1 or ours.counts.shape[1:] != theirs.counts.shape[1:]:
         typer.echo("no paired test: it needs a common seed and the same data")
         return
-    a, b = (each.counts[[each.seeds.index(seed) for seed in common]] for each in (ours, theirs))
-    test = paired(a, b, ours.metric)
+    (a, of_a), (b, of_b) = (of_seeds(each, common) for each in (ours, theirs))
+    test = paired(a, b, ours.metric, pretrainings_a=of_a, pretrainings_b=of_b)
     typer.echo(
         f"A less B: {100 * test['difference']:+.1f}, 95% interval {100 * test['ci_low']:+.1f} .. "
         f"{100 * test['ci_high']:+.1f}, p = {test['p']:.4f} (paired, {len(common)} seeds)"

@@ -19,7 +19,7 @@ from kadapter.experiment.examples import Examples
 from kadapter.experiment.learners import LEARNERS, Cost, Kind, Learner
 from kadapter.experiment.prepared import Data
 from kadapter.experiment.preset_values import Elastic, Seeds
-from kadapter.experiment.stages import settings_for
+from kadapter.experiment.stage import settings_for
 from kadapter.machine.device import best_device, has_bf16
 from kadapter.model.adapter import AdapterConfig
 from kadapter.model.backbone import Backbone, load_tokenizer

@@ -64,7 +64,8 @@ def graph(p: Mapping[str, Any]) -> list[Stage]:
     for name, entry in [(n, e) for n, e in p["knowledge"].items() if n in plugged or e["test"]]:
         keys = ("dataset", "knowledge", "task_options", "examples", "adapter", "fusion", "training", "seed", "test")
         for run, seed in pretrainings(p, name).items():
-            parameters = {"name": run, "backbone": p["backbone"]} | {key: entry[key] for key in keys} | {"seed": seed}
+            parameters = {"name": run, "backbone": p["backbone"]} | {key: entry[key] for key in keys}
+            parameters |= {"seed": seed, "more_seeds": [seed + more for more in p["pretraining_seeds"][1:]]}
             stages.append(
                 Stage("02_pretrain_adapter.ipynb", "pretrain", run, parameters, {"data": data.id}, (data.id,))
             )
@@ -97,7 +98,7 @@ def pretrainings(p: Mapping[str, Any], name: str) -> dict[str, int]:
     """The pre-training runs of an adapter, and the seed of each: its own, or with a probe one for each of its
     seeds, the first under the adapter's name (`F`, `F-1`, `F-2`)."""
     if not p["probe"].get("datasets"):
-        return {name: p["knowledge"][name]["seed"]}
+        return {name: p["knowledge"][name]["seed"] + p["pretraining_seeds"][0]}
     seeds = p["probe"].get("seeds", [0])
     return {name if seed == seeds[0] else f"{name}-{seed}": seed for seed in seeds}
 
@@ -179,12 +180,14 @@ def _multitask(p: Mapping[str, Any], data: str) -> Stage:
     keys = ("knowledge", "dataset", "task_options", "examples")
     parts = {name: {key: p["knowledge"][name][key] for key in keys} for name in p["multitask"]["knowledge"]}
     parameters = {"parts": parts, "training": p["multitask"]["training"]}
-    parameters |= {"backbone": p["backbone"], "fusion": p["fusion"]}
+    first, *more = p["pretraining_seeds"]
+    parameters |= {"backbone": p["backbone"], "fusion": p["fusion"], "seed": first, "more_seeds": more}
     return Stage("02_pretrain_multitask.ipynb", "pretrain", "multitask", parameters, {"data": data}, (data,))
 
 
 def _finetune(p: Mapping[str, Any], name: str, task: Mapping[str, Any], regime: str, model: str, data: str) -> Stage:
     adapters = {adapter: f"pretrain/{adapter}" for adapter in adapters_of(model)}
+    pretrained = adapters or model in ("none", "multitask")
     parameters = {
         "name": f"{name}-{regime}-{model}",
         "task_name": name,
@@ -195,10 +198,12 @@ def _finetune(p: Mapping[str, Any], name: str, task: Mapping[str, Any], regime: 
         "regime": regime,
         "training": preset.training_for(task, regime, model),
         "seeds": p["seeds"],
+        "pretrainings": len(p["pretraining_seeds"]) if pretrained else 1,
         "backbone": p["backbone"],
         "fusion": p["fusion"],
         "none_adapter": next(iter(p["knowledge"].values()))["adapter"] if model == "none" else {},
         "tuning": p["tuning"].get(model, {}),
+        "known": _known(p) if task["task"] in LABELLED else [],
         "facts": preset_check.facts_of(p) if model == RETRIEVAL else "",
     }
     inputs = {"data": data, "adapters": adapters}
@@ -208,6 +213,13 @@ def _finetune(p: Mapping[str, Any], name: str, task: Mapping[str, Any], regime: 
         inputs["backbone"] = "pretrain/multitask"
         needs.append("pretrain/multitask")
     return Stage("03_finetune.ipynb", "finetune", parameters["name"], parameters, inputs, tuple(needs))
+
+
+def _known(p: Mapping[str, Any]) -> list[str]:
+    """The datasets that the plugged adapters learned relations between entities from."""
+    plugged = {adapter for model in p["models"] for adapter in adapters_of(model)}
+    entries = [entry for name, entry in p["knowledge"].items() if name in plugged]
+    return sorted({e["dataset"] for e in entries if e["knowledge"].startswith("factual")})
 
 
 def keys(stages: Sequence[Stage], notebooks: Path) -> dict[str, str]:

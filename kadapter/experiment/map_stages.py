@@ -18,7 +18,7 @@ from kadapter.experiment.map_domains import Domains
 from kadapter.experiment.map_models import Counts, Downstream, Recipe, computes
 from kadapter.experiment.prepared import Data
 from kadapter.experiment.preset_values import MAP_ROWS, MapTuningSection, Seeds
-from kadapter.experiment.stages import settings_for
+from kadapter.experiment.stage import settings_for
 from kadapter.graphs.embeddings import EntityEmbeddings
 from kadapter.graphs.linking import linked
 from kadapter.graphs.training import train_embeddings

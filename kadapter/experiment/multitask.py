@@ -4,6 +4,7 @@ once, and is then fine-tuned as any other.
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from kadapter.catalog import knowledge, task
 from kadapter.errors import KAdapterError
 from kadapter.experiment.examples import Examples
 from kadapter.experiment.prepared import Data
-from kadapter.experiment.stages import settings_for
+from kadapter.experiment.stage import numbered, out_of, settings_for
 from kadapter.hub.adapter_folder import BACKBONE
 from kadapter.machine.device import best_device
 from kadapter.model.backbone import Backbone, load_tokenizer
@@ -108,6 +109,7 @@ class Multitask:
         backbone: whose copy is trained.
         parts: name -> knowledge, dataset and task_options, as the preset's `knowledge` entries have them.
         training: `Settings` without regime and seed, and `max_length`; one for all parts.
+        seed, more_seeds: a backbone is trained under each; examples are read and encoded once.
 
     Raises KAdapterError for an unknown name or setting.
     """
@@ -121,6 +123,7 @@ class Multitask:
         training: Mapping[str, Any],
         fusion: str = "concat",
         seed: int = 0,
+        more_seeds: Sequence[int] = (),
     ) -> None:
         if not parts:
             raise KAdapterError("multitask: expected at least one kind of knowledge to train on")
@@ -139,10 +142,13 @@ class Multitask:
         original = Backbone(backbone)
         original.check_length(max_length)
         self.fingerprint = original.fingerprint
-        self.backbone = copy.deepcopy(original)
-        self.model = MultitaskModel(
-            {name: KnowledgeModel(self.backbone, fusion, {}, t, seed) for name, t in tasks.items()}
-        )
+        self.backbones = {each: copy.deepcopy(original) for each in (seed, *more_seeds)}
+        self.backbone = self.backbones[seed]
+        self.models = {
+            each: MultitaskModel({name: KnowledgeModel(backbone, fusion, {}, t, each) for name, t in tasks.items()})
+            for each, backbone in self.backbones.items()
+        }
+        self.model = self.models[seed]
         self.encoded: dict[tuple[str, str], Encoded] = {}
         self.fitted = Fit()
 
@@ -154,22 +160,28 @@ class Multitask:
         return self.encoded[name, split]
 
     def fit(self, out: Path, progress: bool = True) -> Fit:
-        """Train on the parts' `train` splits, their batches in a random order."""
+        """Train on the parts' `train` splits, their batches in a random order, under every seed; how the first was
+        fitted."""
         train = MixedExamples([self.split(name, "train") for name in self.parts])
-        self.fitted = fit(self.model, train, None, self.settings, out, progress=progress)
+        fits = []
+        for seed, model in self.models.items():
+            settings = replace(self.settings, seed=seed)
+            fits.append(fit(model, train, None, settings, out_of(out, settings), progress=progress))
+        self.fitted = fits[0]
         return self.fitted
 
     def predict(self, split: str = "dev") -> dict[str, Predictions]:
-        """Every part's answers on a split."""
+        """Every part's answers on a split, of the first seed."""
         bf16 = computes_bf16(self.settings, best_device())
         return {name: predict(model, self.split(name, split), bf16=bf16) for name, model in self.model.models.items()}
 
     def finish(self, run: Run, predictions: Mapping[str, Predictions]) -> Path:
-        """Save the backbone with its tokenizer, and finish the run."""
-        folder = run.path(BACKBONE)
-        self.backbone.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        as_umask_says(*folder.glob("*.safetensors"))
+        """Save every seed's backbone with its tokenizer, and finish the run."""
+        for number, backbone in enumerate(self.backbones.values()):
+            folder = run.path(numbered(BACKBONE, number))
+            backbone.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+            as_umask_says(*folder.glob("*.safetensors"))
         scores = {
             f"{name}_{p.metric.primary}": round(float(p.scores[p.metric.primary]), 6) for name, p in predictions.items()
         }
@@ -178,7 +190,7 @@ class Multitask:
             knowledge={name: part["knowledge"] for name, part in self.parts.items()},
             dataset={name: part["dataset"] for name, part in self.parts.items()},
             n=sum(len(p.outputs) for p in predictions.values()),
-            seeds=[self.settings.seed],
+            seeds=list(self.models),
             examples={name: len(self.split(name, "train")) for name in self.parts},
             data_hash={name: self.data.hash(part["dataset"]) for name, part in self.parts.items()},
             backbone_fingerprint=self.fingerprint,

@@ -21,6 +21,7 @@ def check(preset: Mapping[str, Any]) -> None:
         _check_names(preset.get(key), key, kind)
     values.check(Preset, preset)
     _once("seeds", preset["seeds"])
+    _check_pretraining_seeds(preset)
     _once("models", preset["models"])
     _check_data(preset["data"])
     needed = {entry["dataset"] for entry in preset["knowledge"].values()}
@@ -87,6 +88,18 @@ def _check_options(preset: Mapping[str, Any]) -> None:
 def _once(where: str, found: list) -> None:
     if len(set(found)) < len(found):
         raise KAdapterError(f"{where}: found {found!r}; expected at least one, none twice")
+
+
+def _check_pretraining_seeds(preset: Mapping[str, Any]) -> None:
+    found, seeds = preset["pretraining_seeds"], preset["seeds"]
+    _once("pretraining_seeds", found)
+    if len(seeds) % len(found) and preset["tasks"]:
+        raise KAdapterError(
+            f"pretraining_seeds: found {len(found)} for {len(seeds)} seeds; expected seeds to be a multiple of them, "
+            "as the fine-tunings stand on the pre-trainings in turn"
+        )
+    if len(found) > 1 and preset["probe"].get("datasets"):
+        raise KAdapterError("pretraining_seeds: the pre-trainings that are probed are those of probe.seeds: set these")
 
 
 def _check_sizes(sizes: Mapping[str, Any], where: str) -> None:
@@ -188,7 +201,8 @@ def _check_retrieval(preset: Mapping[str, Any]) -> None:
 def facts_of(preset: Mapping[str, Any]) -> str | None:
     """The dataset whose facts the row retrieval reads: that of the first knowledge entry about relations."""
     entries = preset["knowledge"].values()
-    return next((e["dataset"] for e in entries if catalog.knowledge(e["knowledge"]).task == "relation"), None)
+    kinds = [(entry["dataset"], catalog.knowledge(entry["knowledge"])) for entry in entries]
+    return next((dataset for dataset, kind in kinds if kind.task == "relation" and not kind.maker), None)
 
 
 def _check_task(preset: Mapping[str, Any], task: Mapping[str, Any], where: str) -> None:

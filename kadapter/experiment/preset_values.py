@@ -388,4 +388,12 @@ class Preset(Values):
         dict[Annotated[str, OneOf("kind of stage", KINDS)], Resources],
         value("kind of stage (data, pretrain, finetune, ...): what it takes of a node, for `kadapter run --on`"),
     ] = {}
+    pretraining_seeds: Annotated[
+        list[Seed],
+        value(
+            "one pre-training of every adapter (and of the row multitask) for each, added to the entry's own seed; "
+            "fine-tunings stand on them in turn, so that intervals cover both",
+            least=1,
+        ),
+    ] = [0]
     brief: Annotated[Brief, value("what is run when nobody asks for more")] = left_out({})

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from kadapter.report import breakdown, continual, explain, facts, figures, mapping, markup, paper, shared
+from kadapter.report import breakdown, continual, explain, facts, figures, mapping, markup, paper, shared, spread
 from kadapter.report.examples import Changed
 from kadapter.report.frame import framed
 from kadapter.report.markup import Column, Marked, sure
@@ -34,6 +34,7 @@ def page(
     table: pd.DataFrame,
     comparisons: pd.DataFrame,
     seed_scores: pd.DataFrame,
+    components: pd.DataFrame,
     by_slice: pd.DataFrame,
     by_label: pd.DataFrame,
     changed: Sequence[Changed],
@@ -48,8 +49,8 @@ def page(
     """The whole page of a preset.
 
     Args:
-        table, comparisons, seed_scores, by_slice, by_label, beside_published, published_rows: as the functions of
-            `report` with these names return.
+        table, comparisons, seed_scores, components, by_slice, by_label, beside_published, published_rows: as the
+            functions of `report` with these names return.
         changed: as `examples.examples` returns.
         probed: what was asked for as it is (`facts.of_runs`).
         found: all finished runs of the preset.
@@ -60,7 +61,7 @@ def page(
     pretrained = [run for run in found if run.path.parent.name == "pretrain"]
     parts = [
         ("words", "What the words mean", explain.words(table["model"], table["regime"], found)),
-        ("scores", "Scores", _scores(table, seed_scores)),
+        ("scores", "Scores", _scores(table, seed_scores) + spread.section(components)),
         ("continual", "One kind after another", "" if taught is None else continual.section(taught)),
         ("mapping", "Map-tuning", mapping.section(table, found)),
         ("differences", "Differences", _differences(comparisons)),
@@ -147,11 +148,10 @@ def _scores(table: pd.DataFrame, seed_scores: pd.DataFrame) -> str:
             }
         )
     return (
-        "<p>Percent, but for perplexity. Mean over seeds, standard deviation over seeds, and a 95% interval that "
-        "resamples test examples and seeds; strokes in the picture are single seeds. A difference in "
-        f'<span class="sure">green</span> has a corrected p below {SIGNIFICANT}.</p>'
+        "<p>Percent, but for perplexity. Mean over seeds, standard deviation over seeds, and a 95% interval over test "
+        "examples, seeds and, where there are several, pre-trainings; strokes in the picture are single seeds. A "
+        f'difference in <span class="sure">green</span> has a corrected p below {SIGNIFICANT}.</p>'
         + markup.table(columns, lines, ("task", "regime", "metric"))
-        + f"<p>{escape(explain.CAUTION)}</p>"
         + markup.picture(figures.scores(table, seed_scores), "scores-picture")
     )
 
@@ -209,13 +209,16 @@ def _knowledge(found: Sequence[Result], notebooks: Mapping[str, str]) -> str:
 
 def _runs(found: Sequence[Result], notebooks: Mapping[str, str]) -> str:
     columns: list[Column] = [
-        *(("run", "id", False), ("seconds", "seconds", True), ("seeds", "seeds_text", False), ("examples", "n", True)),
+        *(("run", "id", False), ("seconds", "seconds", True), ("of processor", "processor", True)),
+        *(("memory, GiB", "memory", True), ("seeds", "seeds_text", False), ("examples", "n", True)),
         *(("data", "data", False), ("backbone", "backbone", False)),
     ]
     lines = [
         {
             "id": _linked(run.id, notebooks.get(run.id)),
             "seconds": f"{run.data.get('wall_seconds') or 0:.0f}",
+            "processor": _number(run, "processor_seconds", 0),
+            "memory": _number(run, "peak_memory_gib", 1),
             "seeds_text": ", ".join(str(seed) for seed in run.data.get("seeds") or []),
             "n": run.data.get("n") if run.data.get("n") is not None else "",
             "data": str(run.data.get("data_hash") or "")[:10],
@@ -239,6 +242,12 @@ def _runs(found: Sequence[Result], notebooks: Mapping[str, str]) -> str:
         f"<details><summary>Parameters of each run</summary>{details}</details>"
         f"<details><summary>Versions and machine</summary>{where}</details>"
     )
+
+
+def _number(run: Result, key: str, digits: int) -> str:
+    """A number of a run; "" in one of a former version, which does not tell it."""
+    found = run.data.get(key)
+    return "" if found is None else f"{found:.{digits}f}"
 
 
 def _linked(text: str, notebook: str | None) -> str:

@@ -68,7 +68,7 @@ def pretty(frame: pd.DataFrame, title: str = "") -> Table:
     """A terminal table of what `table` returns, in percent with one decimal; how many parameters trained where a row
     tunes the backbone in parts, which is what they are compared by (80 columns do not hold it otherwise)."""
     counted = bool(frame["model"].isin(list(TUNINGS)).any())
-    caption = f"95% intervals over test examples and seeds; * p < {SIGNIFICANT} after Holm's correction"
+    caption = f"95% intervals over examples, seeds, pre-trainings; * p < {SIGNIFICANT} after Holm's correction"
     table = Table(title=title or None, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("task · regime")
     columns = ["score", "± seeds", "95% interval", "against backbone", *(["parameters trained"] if counted else [])]

@@ -18,7 +18,7 @@ from kadapter.errors import KAdapterError
 from kadapter.report import continual, facts, labels, published, rendering
 from kadapter.report.rendering import latex
 from kadapter.report.rendering import pretty as pretty
-from kadapter.report.scores import RunScores, run_scores
+from kadapter.report.scores import RunScores, of_seeds, run_scores
 from kadapter.scoring import slices, statistics
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def rows(root: str | Path, preset: str) -> list[dict[str, Any]]:
 
 
 def comparisons(root: str | Path, preset: str) -> pd.DataFrame:
-    """Every model against `backbone`, and `F` against `none` and `shuffled`, on the same task and regime
-    (`statistics.compare`).
+    """Every model against `backbone`, and every adapter alone against `none` and `shuffled`, on the same task and
+    regime (`statistics.compare`).
 
     Columns: task, regime, metric, model, against, difference, ci_low, ci_high, p, p_holm, seeds, n. `p_holm` is
     corrected (Holm) for all comparisons of this table. Where two models have not the same seeds, those of both count.
@@ -105,6 +105,15 @@ def by_slice(root: str | Path, preset: str) -> pd.DataFrame:
     return _slices(run_scores(root, preset)).copy()
 
 
+def components(root: str | Path, preset: str) -> pd.DataFrame:
+    """How far every row's score moves with what it hangs on, as standard deviations (`statistics.components`).
+
+    Columns: task, regime, metric, model, examples, finetuning, pretraining, pretrainings (how many there are). Where
+    each pre-training has one fine-tuning, `pretraining` is both together and `finetuning` NaN. Fractions.
+    """
+    return _components(run_scores(root, preset))
+
+
 def by_label(root: str | Path, preset: str) -> pd.DataFrame:
     """Every model's precision, recall and F1 of each label (`labels`), and its F1 less that of `backbone`.
 
@@ -115,8 +124,9 @@ def by_label(root: str | Path, preset: str) -> pd.DataFrame:
 
 
 def export(root: str | Path, preset: str, folder: str | Path) -> dict[str, Path]:
-    """Write the tables of a preset into `folder`: scores, comparisons, slices, labels and published as CSV (fractions;
-    published in percent), scores as LaTeX, and Tables 5 and 6 as both where facts were asked for. Returns name -> path.
+    """Write the tables of a preset into `folder`: scores, comparisons, components, slices, labels and published as CSV
+    (fractions; published in percent), scores as LaTeX, and Tables 5 and 6 as both where facts were asked for. Returns
+    name -> path.
     """
     found = run_scores(root, preset)
     compared = _comparisons(found)
@@ -126,6 +136,7 @@ def export(root: str | Path, preset: str, folder: str | Path) -> dict[str, Path]
         "scores.tex": latex(frame),
         "comparisons.csv": compared.to_csv(index=False),
         "slices.csv": _slices(found).to_csv(index=False),
+        "components.csv": _components(found).to_csv(index=False),
         "labels.csv": _labels(found).to_csv(index=False),
         "published.csv": _beside_published(found).to_csv(index=False),
     } | facts.export(facts.of_runs(runs.find(root, preset)))
@@ -156,6 +167,7 @@ def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
         table=_table(found, compared),
         comparisons=compared,
         seed_scores=_seed_scores(found),
+        components=_components(found),
         by_slice=_slices(found),
         by_label=_labels(found),
         changed=examples(found),
@@ -175,7 +187,8 @@ def write_html(root: str | Path, preset: str, path: str | Path) -> Path:
 @lru_cache(1000)
 def _row(run: RunScores) -> dict[str, Any]:
     named = {"task": run.task, "model": run.model, "regime": run.regime, "metric": run.metric.primary}
-    return named | statistics.interval(run.counts, run.metric) | {"trained_parameters": run.trained_parameters}
+    found = statistics.interval(run.counts, run.metric, pretrainings=run.pretrainings)
+    return named | found | {"trained_parameters": run.trained_parameters}
 
 
 @lru_cache(KEPT)
@@ -188,7 +201,7 @@ def _comparisons(found: tuple[RunScores, ...]) -> pd.DataFrame:
         for other in ("backbone", "none", "shuffled")
         if (task, regime, other) in by_row
         and model not in (other, "majority")
-        and (other == "backbone" or model == "F")
+        and (other == "backbone" or (model not in rendering.PLAIN and "+" not in model))
     ]
     compared = pd.DataFrame([_compare(run, other) for run, other in pairs], columns=columns)
     compared["p_holm"] = statistics.holm(compared["p"].tolist())
@@ -202,10 +215,21 @@ def _compare(run: RunScores, other: RunScores) -> dict[str, Any]:
             f"{run.run.id} and {other.run.id} cannot be compared: seeds {run.seeds} and {other.seeds}, examples "
             f"{run.counts.shape[1]} and {other.counts.shape[1]}; expected a common seed and the same test examples"
         )
-    a, b = (which.counts[[which.seeds.index(seed) for seed in common]] for which in (run, other))
+    (a, of_a), (b, of_b) = (of_seeds(which, common) for which in (run, other))
     named = {"task": run.task, "regime": run.regime, "metric": run.metric.title, "model": run.model}
-    result = statistics.compare(a, b, run.metric)
+    result = statistics.compare(a, b, run.metric, pretrainings_a=of_a, pretrainings_b=of_b)
     return named | {"against": other.model} | result | {"seeds": len(common), "n": a.shape[1]}
+
+
+@lru_cache(KEPT)
+def _components(found: tuple[RunScores, ...]) -> pd.DataFrame:
+    columns = "task regime metric model examples finetuning pretraining pretrainings".split()
+    lines = []
+    for run in found:
+        named = {"task": run.task, "regime": run.regime, "metric": run.metric.title, "model": run.model}
+        parts = statistics.components(run.counts, run.metric, pretrainings=run.pretrainings)
+        lines.append(named | parts | {"pretrainings": len(set(run.pretrainings or ()))})
+    return pd.DataFrame(lines, columns=columns)
 
 
 def _table(found: Iterable[RunScores], compared: pd.DataFrame) -> pd.DataFrame:
@@ -236,7 +260,9 @@ def _beside_published(found: Iterable[RunScores]) -> pd.DataFrame:
         name = published.name_of(run.dataset, run.task)
         if name is not None:
             keys = run.metric.reduce(run.counts.sum(axis=1))
-            ours = {key: statistics.interval(run.counts, run.metric, key) for key in keys}
+            ours = {
+                key: statistics.interval(run.counts, run.metric, key, pretrainings=run.pretrainings) for key in keys
+            }
             lines += published.beside(name, run.model, run.regime, ours)
     datasets = list(published.datasets())
     metrics = {name: entry["metrics"].index for name, entry in published.datasets().items()}
@@ -279,7 +305,8 @@ def _slices(found: tuple[RunScores, ...]) -> pd.DataFrame:
                 f"{other.run.id} and {first.run.id} have not the same slices: expected the same data for both"
             )
         counts = {run.model: run.counts for run, _ in marked}
-        part = statistics.slices(counts, first.metric, slices.masks(marks))
+        of = {run.model: run.pretrainings for run, _ in marked if run.pretrainings is not None}
+        part = statistics.slices(counts, first.metric, slices.masks(marks), pretrainings=of)
         kind, name = zip(*part["slice"], strict=True)
         named = {"task": first.task, "regime": first.regime, "metric": first.metric.title, "kind": kind}
         parts.append(part.assign(**named, slice=name))

@@ -29,6 +29,7 @@ class RunScores:
     seeds: tuple[int, ...]
     counts: np.ndarray
     run: runs.Result
+    pretrainings: tuple[int, ...] | None = None  # of each seed, the pre-training that it stands on, where they differ
 
     @property
     def values(self) -> np.ndarray:
@@ -62,6 +63,12 @@ def of_run(folder: str | Path) -> RunScores:
     return _read(path, _stamp(path))
 
 
+def of_seeds(run: RunScores, seeds: list[int]) -> tuple[np.ndarray, list[int] | None]:
+    """Counts of some seeds of a run, and the pre-training that each stands on."""
+    places = [run.seeds.index(seed) for seed in seeds]
+    return run.counts[places], None if run.pretrainings is None else [run.pretrainings[place] for place in places]
+
+
 def _stamp(folder: Path) -> tuple:
     """Changes with every file of a run."""
     files = [(file.name, file.stat()) for file in folder.iterdir() if file.is_file()]
@@ -88,8 +95,10 @@ def _read(folder: Path, stamp: tuple) -> RunScores:
         raise KAdapterError(
             f"{path} has counts of shape {counts.shape}; expected (seeds, n, k) with the {len(seeds)} seeds of the run"
         )
+    pretrainings = run.data.get("pretrainings")
+    of = tuple(pretrainings) if pretrainings else None
     metric = get(run.metric["name"], **run.metric.get("options", {}))
-    return RunScores(run.task, run.data.get("dataset", ""), run.regime, run.model, metric, seeds, counts, run)
+    return RunScores(run.task, run.data.get("dataset", ""), run.regime, run.model, metric, seeds, counts, run, of)
 
 
 @lru_cache(1000)

@@ -17,6 +17,8 @@ FILE = "slices.parquet"  # in a fine-tuning run: one row for each test example, 
 LENGTHS = (10, 20, 40, 80)  # words, between white space; the last of each slice
 FREQUENCIES = (10, 100, 1000)  # training examples with the label; the first of each slice but the lowest
 ENTITY = ("in training", "not in training")
+KNOWN = ("in the knowledge text", "not in the knowledge text")
+KNOWN_PAIR = ("together in the knowledge text", "both there, apart", "one there", "neither there")
 PAIR = ("both in training", "subject in training", "object in training", "neither in training")
 
 
@@ -30,17 +32,22 @@ LENGTH = _ranges([0, *(edge + 1 for edge in LENGTHS)])
 FREQUENCY = _ranges([0, *FREQUENCIES])
 KINDS: dict[str, Sequence[str]] = {  # kind -> its slices, in the order of every table
     "entity": (*PAIR, *ENTITY),
+    "knowledge": (*KNOWN_PAIR, *KNOWN),
     "answer": ENTITY,
     "words": LENGTH,
     "label frequency": FREQUENCY,
 }
 
 
-def attributes(test: Dataset, train: Dataset, negative: str | None = None) -> pd.DataFrame:
+def attributes(
+    test: Dataset, train: Dataset, negative: str | None = None, knowledge: Sequence[Dataset] = ()
+) -> pd.DataFrame:
     """The slices that each test example belongs to: a column for each kind of `KINDS` that applies, (n,) strings.
 
     - entity: whether the mention (typing), or the subject and the object (relation), is a mention of the training
       split; equal without regard to case and white space.
+    - knowledge: where `knowledge` is given, whether the mention stands in it as a mention; or whether subject and
+      object stand there together (in either order), both but never together, one or neither.
     - answer: whether the right answer of a question, or one of them, is a right answer in the training split.
     - words: of the text; of the context of a choice; of the question where there are paragraphs.
     - label frequency: how many training examples have the label, or the rarest of the labels. "" for an example
@@ -48,6 +55,7 @@ def attributes(test: Dataset, train: Dataset, negative: str | None = None) -> pd
 
     Args:
         test, train: splits of one dataset, of any schema of `kadapter.formats.schemas`.
+        knowledge: what adapters learned from, of schemas RELATION, TYPING or PROBE; others are passed over.
     """
     columns = {}
     tested, trained = _mentions(test), _mentions(train)
@@ -58,6 +66,8 @@ def attributes(test: Dataset, train: Dataset, negative: str | None = None) -> pd
         # subject and object: 0 both, 1 subject alone, 2 object alone, 3 neither
         code = np.where(seen[0], 0, 1) if len(seen) == 1 else 2 * ~seen[0] + 1 * ~seen[1]
         columns["entity"] = np.array(kinds, object)[code]
+        if any(_mentions(each) for each in knowledge):
+            columns["knowledge"] = _known(tested, knowledge)
     if (answers := _answers(test)) is not None:
         known = {answer for example in _answers(train) or () for answer in example}
         code = [0 if any(answer in known for answer in example) else 1 for example in answers]
@@ -72,6 +82,23 @@ def attributes(test: Dataset, train: Dataset, negative: str | None = None) -> pd
         names = np.array(["", *FREQUENCY], object)  # -1 has the name ""
         columns["label frequency"] = names[np.searchsorted((0, *FREQUENCIES), rarest, side="right")]
     return pd.DataFrame(columns, dtype="str")
+
+
+def _known(tested: list[list[str]], knowledge: Sequence[Dataset]) -> np.ndarray:
+    """The slice `knowledge` of each test example, by its mention, or its subject and object."""
+    single: set[str] = set()
+    together: set[frozenset[str]] = set()
+    for found in map(_mentions, knowledge):
+        single.update(*found)
+        if len(found) == 2:
+            together.update(map(frozenset, zip(*found, strict=True)))
+    if len(tested) == 1:
+        return np.array(KNOWN, object)[[0 if mention in single else 1 for mention in tested[0]]]
+    code = [
+        0 if frozenset(pair) in together else 3 - sum(mention in single for mention in pair)
+        for pair in zip(*tested, strict=True)
+    ]
+    return np.array(KNOWN_PAIR, object)[code]
 
 
 def masks(frame: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
@@ -108,7 +135,11 @@ def _column(dataset: Dataset, name: str) -> list:
 
 
 def _mentions(dataset: Dataset) -> list[list[str]]:
-    """The mentions of each example: [subjects, objects], [mentions], or [] for a schema that has none."""
+    """The mentions of each example: [subjects, objects], [mentions], or [] for a schema that has none; of a probe those
+    of all its sentences."""
+    if "sentences" in dataset.column_names:
+        sentences = [sentence for example in _column(dataset, "sentences") for sentence in example]
+        return [[_normalised(sentence[side]) for sentence in sentences] for side in ("subject", "object")]
     names = [
         pair
         for pair in (("subj_start", "subj_end"), ("obj_start", "obj_end"), ("start", "end"))

@@ -95,7 +95,7 @@ def test_the_backbone_learns_both_and_is_fine_tuned_as_a_row(data, tiny_folder, 
         backbone=str(folder),
         training={"epochs": 1, "batch_size": 32, "learning_rate": 1e-3, "max_length": 32},
     )
-    assert row.fingerprint == trained.fingerprint and not row.adapters
+    assert row.fingerprint == trained.fingerprint and row.adapters == [{}]
     rows = row.run(tmp_path / "f", progress=False)
     assert rows["model"].tolist() == ["multitask"] and rows["n"].tolist() == [len(data.read("world_typing", "test"))]
 

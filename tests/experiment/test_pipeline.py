@@ -31,10 +31,26 @@ def toy_notebooks(folder: Path) -> Path:
     common = ["backbone", "data", "dataset", "fusion", "name", "out", "task_options", "training"]
     takes = {
         "01_build_data": ("data", ["data", "datasets", "out", "overlap", "roles"]),
-        "02_pretrain_adapter": ("pretrain", [*common, "adapter", "examples", "knowledge", "seed", "test"]),
+        "02_pretrain_adapter": (
+            "pretrain",
+            [*common, "adapter", "examples", "knowledge", "more_seeds", "seed", "test"],
+        ),
         "03_finetune": (
             "finetune",
-            [*common, "adapters", "facts", "model", "none_adapter", "regime", "seeds", "task", "task_name", "tuning"],
+            [
+                *common,
+                "adapters",
+                "facts",
+                "known",
+                "model",
+                "none_adapter",
+                "pretrainings",
+                "regime",
+                "seeds",
+                "task",
+                "task_name",
+                "tuning",
+            ],
         ),
         "04_case_study": ("cases", ["name", "out", "runs"]),
         "07_report": ("report", ["out", "preset", "root"]),

@@ -293,7 +293,7 @@ def test_data_files_are_found_or_named(tmp_path, monkeypatch):
 def test_the_files_of_the_miniature_are_there(real_data, monkeypatch):
     monkeypatch.setenv("KADAPTER_DATA", str(real_data))
     files = preset.data_files(preset.load("miniature"))
-    needed = {"wiki80", "ud_english_ewt", "semeval2010_task8", "figer_gold", "cosmosqa", "xquad_en"}
+    needed = {"wiki80", "ud_english_ewt", "semeval2010_task8", "figer_gold", "cosmosqa"}
     assert needed <= {file.parent.name for file in files} <= needed | {"re_docred", "fewrel"}
     assert len(files) >= 10
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
 from kadapter.errors import KAdapterError
-from kadapter.formats.schemas import CHOICE, DEPENDENCY, OPENQA, RELATION, TYPING
+from kadapter.formats.schemas import CHOICE, DEPENDENCY, OPENQA, PROBE, RELATION, TYPING
 from kadapter.report import labels
 from kadapter.scoring import metrics, slices
 
@@ -208,3 +208,32 @@ def test_counts_of_labels_add_up(tmp_path_factory, n, width, seed):
     assert frame["n"].sum() == n
     right = np.mean(logits.argmax(-1) == gold)
     assert (frame["recall"] * frame["n"]).sum() / n == pytest.approx(right)  # recall weighted by n is the accuracy
+
+
+def test_what_stands_in_the_knowledge_text():
+    """Pairs in either order; surfaces without regard to case; a probe's sentences count as examples do."""
+    pairs = [("Ada", "London"), ("Rome", "Ada"), ("Ada", "Oslo"), ("Ada", "Paris"), ("Xu", "Oslo Fjord")]
+    test = Dataset.from_list([_relation(a, b) for a, b in pairs], features=RELATION)
+    text = Dataset.from_list([_relation("London", "ada"), _relation("Oslo", "Paris")], features=RELATION)
+    sentences = [{"text": "Ada saw [MASK] .", "subject": "Ada", "object": "Rome"}]
+    blank = dict.fromkeys(("id", "relation", "subject", "object", "subj_id", "obj_id"), "")
+    probe = Dataset.from_list([blank | {"sentences": sentences}], features=PROBE)
+    found = slices.attributes(test, test, knowledge=[text, probe])["knowledge"]
+    together, apart, _, neither = slices.KNOWN_PAIR
+    assert found.tolist() == [together, together, apart, apart, neither]
+    assert list(slices.masks(found.to_frame())) == [("knowledge", name) for name in (together, apart, neither)]
+    assert "knowledge" not in slices.attributes(test, test)
+    single = slices.attributes(_typing("ADA", "Bo"), _typing("Bo"), knowledge=[text])["knowledge"]
+    assert single.tolist() == list(slices.KNOWN)
+
+
+def _relation(subject, object):
+    text = f"{subject} met {object}"
+    spans = {"subj_start": 0, "subj_end": len(subject), "obj_start": len(text) - len(object), "obj_end": len(text)}
+    named = dict.fromkeys(("id", "label", "subj_id", "obj_id", "subj_type", "obj_type"), "")
+    return named | spans | {"text": text, "tokens": text.split()}
+
+
+def _typing(*mentions):
+    rows = [{"id": "", "text": m, "start": 0, "end": len(m), "labels": ["x"], "ents": []} for m in mentions]
+    return Dataset.from_list(rows, features=TYPING)
