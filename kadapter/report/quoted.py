@@ -20,7 +20,7 @@ from kadapter.report import report
 from kadapter.report.rendering import SIGNIFICANT, percent, shown
 from kadapter.values import Values, value
 
-BLOCK = re.compile(r"(<!-- quoted: ([^>]*?) -->\n?)(.*?)(\n?<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(?<!`)(<!-- quoted: ([^>]*?) -->\n?)(.*?)(\n?<!-- end -->)", re.DOTALL)  # not in `code`
 MANIFEST = Path("docs") / "quoted.yaml"
 
 
