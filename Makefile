@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run results results-check check test demo lab shipped-adapters app docs chaos soak locks clean
+.PHONY: install run results results-check check test gpu demo lab shipped-adapters app docs chaos soak locks clean
 
 install: $(VENV)/.installed
 
@@ -37,6 +37,10 @@ check: $(VENV)/.installed-test # format, lint, the plan of imports, types; mypy 
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile # tests of a file share their fixtures
+
+gpu: $(VENV)/.installed-test # what a GPU does: its tests, and a table with the card's name in gpu.txt
+	$(BIN)/kadapter bench gpu
+	$(BIN)/python -m pytest tests/training/test_cuda.py
 
 demo: install # the idea in the terminal; nothing is trained
 	$(BIN)/kadapter demo

@@ -20,7 +20,7 @@ from kadapter.training.batches import Encoded, Ragged
 WIDTH, ENTITIES = 128, 100_000  # TransE's width
 
 
-def with_links(encoded: Encoded, seed: int = 0) -> Encoded:
+def with_links(encoded: Encoded, entities: int = ENTITIES, seed: int = 0) -> Encoded:
     """The sentences with a place and a `/` before each mention: two tokens more for each, as map-tuning reads them."""
     rng = np.random.default_rng(seed)
     spans = np.asarray(encoded.columns["spans"])
@@ -29,7 +29,7 @@ def with_links(encoded: Encoded, seed: int = 0) -> Encoded:
         starts = np.repeat(mentions[:, 0], 2)
         ids.append(np.insert(tokens, starts, tokens[0]).tolist())
         link = np.insert(
-            np.full(len(tokens), NOTHING), starts, np.tile([int(rng.integers(ENTITIES)), NOTHING], len(mentions))
+            np.full(len(tokens), NOTHING), starts, np.tile([int(rng.integers(entities)), NOTHING], len(mentions))
         )
         links.append(link.tolist())
     columns = encoded.columns | {"input_ids": Ragged.of(ids), "link_rows": Ragged.of(links)}

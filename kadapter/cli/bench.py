@@ -184,6 +184,16 @@ def mapping(
     _run(lambda tell: measure(backbone, steps=int(count), tell=tell, matmul_seconds=seconds), 1, as_json)
 
 
+@bench.command()
+def gpu(out: Annotated[Path, typer.Option(help="File to write.")] = Path("gpu.txt")) -> None:
+    """Everything that a GPU is measured by, at the sizes of roberta-large, in one table; `make gpu` runs it."""
+    from kadapter.bench.gpu import measure
+
+    with _telling() as tell:
+        written = measure(out, tell)
+    typer.echo(written.read_text(encoding="utf-8"))
+
+
 def _size(quick: bool, name: str, usual: int | float | str):
     return QUICK[name] if quick else usual
 

@@ -37,6 +37,12 @@ class Ragged:
         )
         return cls(values, np.concatenate([[0], np.cumsum(lengths)]))
 
+    @classmethod
+    def joined(cls, parts: Sequence["Ragged"]) -> "Ragged":
+        """The rows of several, one after the other."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(np.concatenate([part.values for part in parts]), np.concatenate([[0], np.cumsum(lengths)]))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -171,7 +177,9 @@ def encode(
     before each mention that is linked. Raises KAdapterError for an empty dataset or an unknown label."""
     if not len(dataset):
         raise KAdapterError(f"nothing to encode for task {task.name}: the dataset has no examples")
-    columns: dict[str, list] = {}
+    ragged = {"input_ids": tokenizer.pad_token_id, "link_rows": NOTHING, **task.pads}
+    parts: dict[str, list] = {}  # by chunk: lists of numbers in Python take five times the memory
+    aside: dict[str, list] = {name: [] for name in task.aside}
     steps = range(0, len(dataset), ENCODE_CHUNK)
     for start in tqdm(
         steps, desc="tokenise", unit_scale=ENCODE_CHUNK, leave=False, disable=not progress or len(steps) < 3
@@ -183,12 +191,13 @@ def encode(
             else encode_linked(task, tokenizer, examples, mapping.rows)
         )
         for name, values in made.items():
-            columns.setdefault(name, []).extend(values)
-    ragged = {"input_ids": tokenizer.pad_token_id, "link_rows": NOTHING, **task.pads}
-    groups = np.concatenate([[0], np.cumsum(columns.pop("sequences"))]) if "sequences" in columns else None
-    aside = {name: columns.pop(name) for name in task.aside}
+            if name in aside:
+                aside[name].extend(values)
+            else:
+                parts.setdefault(name, []).append(Ragged.of(values) if name in ragged else np.asarray(values))
+    groups = np.concatenate([[0], np.cumsum(np.concatenate(parts.pop("sequences")))]) if "sequences" in parts else None
     return Encoded(
-        {n: Ragged.of(v) if n in ragged else np.asarray(v) for n, v in columns.items()},
+        {n: Ragged.joined(each) if n in ragged else np.concatenate(each) for n, each in parts.items()},
         ragged,
         groups,
         aside,

@@ -285,6 +285,7 @@ def _arguments(
         save_strategy="epoch" if settings.checkpoints else "no",
         save_total_limit=1,
         logging_strategy="epoch",
+        logging_nan_inf_filter=False,  # a GPU would be waited for in every step; `check_finite` looks
         report_to=[],
         disable_tqdm=not progress,
         remove_unused_columns=False,

@@ -7,11 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kadapter import catalog
 from kadapter.model.adapter import build_adapter
-from kadapter.model.backbone import Backbone
+from kadapter.model.backbone import Backbone, load_tokenizer
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.tasks.base import by_group, pair_template
-from kadapter.training.batches import Encoded, Ragged
+from kadapter.training import batches
+from kadapter.training.batches import Encoded, Ragged, encode
 from kadapter.training.features import open_store, size_of, token_batches
 from kadapter.training.fit import Settings as Training
 from kadapter.training.fit import attach_store
@@ -78,6 +80,19 @@ def test_batches_by_length_stay_within_the_budget(shapes, budget):
 def test_groups_are_part_of_what_the_data_are():
     one, other = grouped([[2], [3, 1]]), grouped([[2, 3], [1]])
     assert one.key != other.key and one.key == grouped([[2], [3, 1]]).key
+
+
+LABELS = ["hates", "knows", "leads", "likes"]
+
+
+@pytest.mark.parametrize(
+    ("task", "make", "labels"), [("relation", tiny.relations, LABELS), ("dependency", tiny.trees, [])]
+)
+def test_examples_are_the_same_in_whatever_chunks_they_are_encoded(tiny_folder, monkeypatch, task, make, labels):
+    made, tokenizer = catalog.task(task, labels=labels, max_length=32), load_tokenizer(tiny_folder)
+    whole = encode(made, tokenizer, make())
+    monkeypatch.setattr(batches, "ENCODE_CHUNK", 7)
+    assert encode(made, tokenizer, make()).key == whole.key and len(whole) == len(make())
 
 
 @settings(deadline=None)
