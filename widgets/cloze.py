@@ -101,8 +101,9 @@ class Cloze(StaticView):
         boxes = []
         for name, plugs in self._plugs.items():
             for adapter in plugs.names:
+                on = adapter in plugs.plugged
                 box = ipywidgets.ToggleButton(
-                    value=adapter in plugs.plugged, description=f"{adapter} in {name}", icon="check",
+                    value=on, description=f"{adapter} in {name}", icon="check" if on else "times",
                     tooltip=f"Plug or unplug the adapter {adapter} of the model {name}", layout={"width": "auto"},
                 )  # fmt: skip
                 box.observe(lambda change, p=plugs, a=adapter: p.set(a, change["new"]), "value")

@@ -61,6 +61,7 @@ def test_unplugging_is_seen_and_named(cloze, models):
     cloze._plugs["llama"].set("F", False)
     cloze.work.wait()
     assert "llama, F unplugged" in cloze.picture() and cloze._found["llama"] == said(models["llama"]) != before
+    assert {box.description: box.icon for box in cloze._switches.children}["F in llama"] == "times"
     cloze._plugs["llama"].set("F", True)
     cloze.work.wait()
     assert cloze._found["llama"] == before and "unplugged" not in cloze.picture()
