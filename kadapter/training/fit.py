@@ -191,6 +191,7 @@ def fit_together(
         bf16=bf16,
         select=settings.select,
         clip=settings.max_grad_norm,
+        save_seconds=60 * settings.checkpoint_minutes if settings.checkpoints else 0.0,
         callbacks=callbacks,
         optimizers=(optimizer(together, settings.learning_rate, settings.head_rate, settings.weight_decay), None),
     )

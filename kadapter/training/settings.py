@@ -81,6 +81,10 @@ class Settings:
     checkpoints: Annotated[bool, value("keep a checkpoint after each epoch, from which `fit(resume=True)` goes on")] = (
         False
     )
+    checkpoint_minutes: Annotated[
+        float,
+        value("with `checkpoints`, one within an epoch, too, whenever so many minutes have passed; 0 for none", 0),
+    ] = 0.0
     seed: Annotated[Seed, value("of weights made by the caller, dropout and the order of examples")] = 0
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@ backbone and read the same batches."""
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,6 +139,7 @@ class BatchTrainer(Trainer):
         order: the sampler of training batches.
         select: `best` or `last` epoch.
         clip: largest norm of one model's gradients; 0 for any.
+        save_seconds: after how many seconds a checkpoint is kept within an epoch; 0 for none.
         callbacks: told of every step and epoch.
     """
 
@@ -152,11 +154,13 @@ class BatchTrainer(Trainer):
         bf16: bool,
         select: str,
         clip: float,
+        save_seconds: float = 0.0,
         callbacks: Sequence[TrainerCallback] = (),
         **more,
     ) -> None:
         self.together, self.dev, self.fits = model, dict(dev), dict(fits)
         self.order, self.bf16, self.select, self.clip = order, bf16, select, clip
+        self.save_seconds = save_seconds
         self.norms: dict[str, float | Tensor] = {}
         self.best_states: dict[str, dict[str, Tensor]] = {}
         super().__init__(model, arguments, callbacks=[_Hooks(self), *callbacks], **more)
@@ -273,6 +277,15 @@ class _Hooks(TrainerCallback):
 
     def __init__(self, trainer: BatchTrainer) -> None:
         self.trainer = trainer
+        self.saved = time.monotonic()
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        every = self.trainer.save_seconds
+        if every and time.monotonic() - self.saved >= every:
+            control.should_save = True
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        self.saved = time.monotonic()
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs) -> None:
         trainer = self.trainer

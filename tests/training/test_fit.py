@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from kadapter import catalog
 from kadapter.errors import KAdapterError
@@ -94,6 +95,27 @@ def test_resume_ends_where_an_uninterrupted_run_ends(tiny_folder, tmp_path, monk
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
     with pytest.raises(KAdapterError, match="holds no checkpoint to resume from"):
         fit(resumed, encoded, None, settings, tmp_path / "nothing", resume=True, progress=False)
+
+
+def test_resume_within_an_epoch_ends_where_an_uninterrupted_run_ends(tiny_folder, tmp_path):
+    settings = Settings(epochs=3, checkpoints=True, checkpoint_minutes=1e-6, select="last", **FAST)
+    model, encoded = build(tiny_folder, dropout=0.0)
+    whole = fit(model, encoded, encoded, settings, tmp_path / "whole", progress=False, cache=tmp_path)
+
+    class Stop(TrainerCallback):
+        def on_step_begin(self, args, state, control, **kwargs):
+            if state.global_step == 7:  # of 15, in the middle of the second epoch
+                raise InterruptedError
+
+    other, _ = build(tiny_folder, dropout=0.0)
+    with pytest.raises(InterruptedError):
+        fit(other, encoded, encoded, settings, tmp_path / "cut", False, False, tmp_path, callbacks=[Stop()])
+    assert [path.name for path in (tmp_path / "cut" / "checkpoints").iterdir()] == ["checkpoint-7"]
+    resumed, _ = build(tiny_folder, dropout=0.0)
+    again = fit(resumed, encoded, encoded, settings, tmp_path / "cut", resume=True, progress=False, cache=tmp_path)
+    assert again.best == pytest.approx(whole.best, rel=1e-4)
+    for (name, a), (_, b) in zip(model.named_parameters(), resumed.named_parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_the_best_epoch_on_dev_is_kept(tiny_folder, tmp_path):
