@@ -1,7 +1,6 @@
 """The frozen backbone's hidden states, computed once and memory-mapped: ragged, without padding, only at the indices
 that are read."""
 
-import copy
 import hashlib
 import json
 import os
@@ -123,8 +122,8 @@ class FeatureStore:
 
     def at(self, rows: Sequence[int]) -> "FeatureStore":
         """The same store, of which only these of its hidden states are read."""
-        other = copy.copy(self)
-        other.rows = list(rows)
+        other = object.__new__(type(self))  # `copy.copy` would open the files again, through `__reduce__`
+        other.__dict__ |= self.__dict__ | {"rows": list(rows)}
         return other
 
     @property
