@@ -10,7 +10,7 @@ from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kadapter import formats
+from kadapter import catalog, formats
 from kadapter.errors import FormatError, KAdapterError
 from kadapter.formats import (
     cloze,
@@ -292,6 +292,10 @@ def put(folder: Path, name: str, text: str | bytes, suffix: str = "") -> Path:
 
 def table(dataset: Dataset) -> list[dict]:
     return dataset.data.table.to_pylist()
+
+
+def test_every_format_of_the_catalogue_has_a_sample():
+    assert {module.__name__.rpartition(".")[2] for module, *_ in SAMPLES.values()} == set(catalog.FORMATS)
 
 
 @every_format
