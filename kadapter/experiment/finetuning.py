@@ -33,6 +33,7 @@ from kadapter.scoring import slices
 from kadapter.training.batches import Encoded
 from kadapter.training.fit import Fit, attach_store, computes_bf16, fit
 from kadapter.training.predict import Predictions, predict
+from kadapter.training.weigh import code_lengths
 
 
 class Finetuning(Stage):
@@ -111,6 +112,7 @@ class Finetuning(Stage):
         self.adapters = [self._pretrained(names, adapters, sizes, number) for number in range(pretrainings)]
         self.fits: list[Fit] = []
         self.predictions: list[Predictions] = []
+        self.lengths: dict[int, dict[str, float]] = {}  # pre-training -> code length of each adapter a gate weighs
         self.first: KnowledgeModel | None = None
         self.trained = 0  # parameters of a model that train
 
@@ -161,6 +163,10 @@ class Finetuning(Stage):
             if number not in splits:
                 names = ("train", "dev", "test")
                 splits[number] = {s: attach_store(model, self.split(s), settings, bf16) for s in names}
+                if self.fusion == "gate" and len(model.adapters) > 1:
+                    self.lengths[number] = code_lengths(model, splits[number]["train"], settings, out / "alone")
+            if number in self.lengths:
+                model.fusion.prefer(list(self.lengths[number].values()))
             self.fits.append(
                 fit(
                     model,
@@ -232,5 +238,6 @@ class Finetuning(Stage):
             data_hash=self.data.hash(self.dataset),
             backbone_fingerprint=self.fingerprint,
             history=[f.history for f in self.fits],
+            code_lengths=list(self.lengths.values()) or None,
             counted={split: counts for split, e in self.encoded.items() if (counts := self.task.counts(e))},
         )

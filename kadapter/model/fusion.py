@@ -29,8 +29,8 @@ STEEP = 30.0  # how much faster than other weights a gate learns which adapter i
 
 class Gate(nn.Module):
     """At each token a weight for each adapter, from the backbone's last state: `softmax(W h + 30 b)` over those that
-    are plugged, the same for all before it is trained. b learns fast, before the head has learned few examples by heart
-    from what does not help."""
+    are plugged; before it is trained the same for all, or what `Fusion.prefer` says. b learns fast, before the head has
+    learned few examples by heart from what does not help."""
 
     def __init__(self, hidden_size: int, adapters: int) -> None:
         super().__init__()
@@ -137,6 +137,12 @@ class Fusion(nn.Module):
             return last + sum(part(a) for part, a in zip(self.parts, read, strict=True))
         paired = [linear(torch.cat([last, a], dim=-1)) for linear, a in zip(self.pair, read, strict=True)]
         return paired[0] if self.join is None else self.join(torch.cat(paired, dim=-1))
+
+    def prefer(self, lengths: Sequence[float]) -> None:
+        """Let `gate` begin with the weights `softmax(-lengths)`: the posterior of the adapters, where a length is what
+        the training examples cost with one of them alone, in nats (`kadapter.training.weigh`)."""
+        given = torch.tensor(lengths, dtype=torch.float32)
+        self.choice.bias.data.copy_((given.min() - given) / STEEP)
 
     def _drop(self, there: Bool[Tensor, "batch adapters"]) -> Bool[Tensor, "batch adapters"]:
         """Of the adapters that are there, those that an example keeps: all of them where the dice left none."""

@@ -246,3 +246,14 @@ def test_rows_of_today_stand_beside(data, tiny_folder, adapter, root):
         finetuning(data, tiny_folder, adapter, "retrieval")
     with pytest.raises(KAdapterError, match="unknown option of tuning 'lora' 'rank'"):
         finetuning(data, tiny_folder, adapter, "lora", tuning={"rank": 2})
+
+
+def test_a_gate_begins_with_what_each_adapter_alone_is_worth(data, tiny_folder, adapter, root):
+    more = {"adapters": {"F": adapter, "G": adapter}, "model": "F+G", "fusion": "gate", "seeds": [0]}
+    stage = finetuning(data, tiny_folder, adapter, **more)
+    stage.run(root / "weighed", progress=False)
+    assert list(stage.lengths[0]) == ["F", "G"]
+    assert stage.lengths[0]["F"] == pytest.approx(stage.lengths[0]["G"], rel=0.1)
+    alone = finetuning(data, tiny_folder, adapter, fusion="gate", seeds=[0])
+    alone.run(root / "alone", progress=False)
+    assert alone.lengths == {}  # nothing to choose from
