@@ -31,6 +31,9 @@ def code_lengths(model: KnowledgeModel, train: Encoded, settings: Settings, out:
     for name in adapters:
         alone[name] = KnowledgeModel(model.backbone, model.fusion.kind, adapters, task, settings.seed)
         alone[name].fusion.prefer([0.0 if other == name else ALONE for other in adapters])
-    once = replace(settings, regime="frozen", epochs=1, select="last", adapter_dropout=0.0, checkpoints=False)
+    once = replace(
+        settings, regime="frozen", epochs=1, select="last", adapter_dropout=0.0, checkpoints=False,
+        checkpoint_minutes=0.0, devices=1,
+    )  # fmt: skip
     fits = fit_together(alone, train, None, once, out, progress=False)
     return {name: fitted.history[0]["loss"] * len(train) for name, fitted in fits.items()}
