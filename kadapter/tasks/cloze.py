@@ -198,6 +198,7 @@ class ClozeHead(nn.Module):
         self.trained = None if own else language
         self.keep, self.sampled = keep, sampled
         self.answers: Tensor | None = None  # the tokens of all answers of training, where the loss is sampled
+        self.tokens: Tensor | None = None  # the tokens that are told apart while the head trains, ascending; None: all
 
     @property
     def language(self) -> Any:
@@ -217,6 +218,10 @@ class ClozeHead(nn.Module):
         if self.training and "known_ids" in batch:
             return self._sampled(now, batch["last"][rows, places], asked, batch)
         batch["where"] = batch["labels"][asked]
+        if self.training and self.tokens is not None:
+            where = torch.searchsorted(self.tokens, batch["where"].clamp(min=0))
+            batch["where"] = where.masked_fill(batch["where"] == IGNORE, IGNORE)
+            return self.language(now, self.tokens)
         if self.keep and bool((plain := flat_plain(batch)).any()):
             with torch.no_grad():
                 batch["before"] = self.language(batch["last"][rows, places][plain])

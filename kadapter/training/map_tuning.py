@@ -21,10 +21,11 @@ from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.language_head import language_kind, own_language_head
 from kadapter.model.mapping import EntityMapping
 from kadapter.tasks.mention import MentionTask, variants
-from kadapter.training.batches import Encoded, encode
+from kadapter.training.batches import Encoded, Ragged, encode
 from kadapter.training.fit import fit
 from kadapter.training.settings import Settings
 
+UNSEEN = -20.0  # first bias of a token that stands nowhere in the text
 HIDDEN_SHARE = 0.2  # of a sentence's words that the language layer learns to predict, beside whole mentions
 
 
@@ -99,7 +100,8 @@ def language_layer(
     max_length: int = 64,
 ) -> tuple[dict[str, Tensor], float]:
     """A new language layer for a backbone without one, trained alone on text that is not linked (as the authors of
-    K-Adapter did for LAMA): its head's weights, and the mean probability of a hidden piece on dev.
+    K-Adapter did for LAMA): its head's weights, and the mean probability of a hidden piece on dev. It tells the tokens
+    apart that stand in the training text; the others start, and stay, improbable.
 
     Args:
         train, dev: sentences of the RELATION schema.
@@ -107,9 +109,18 @@ def language_layer(
     task = mention_task(backbone, max_length)
     model = KnowledgeModel(backbone, "residual", task=task, seed=settings.seed)
     encoded = [encode(task, tokenizer, maskings(each, settings.seed), progress=False) for each in (train, dev)]
-    fitted = fit(model, encoded[0], encoded[1], replace(settings, regime="frozen"), out, progress=False)
     assert model.head is not None  # a task gives one
-    return model.head.state_dict(), float(fitted.best[f"eval_{task.metric.primary}"])
+    head: Any = model.head
+    device = next(model.parameters()).device
+    hidden = encoded[0].columns["labels"]
+    assert isinstance(hidden, Ragged)  # the pieces of each sentence
+    head.tokens = torch.from_numpy(np.unique(hidden.values)).to(device)
+    unseen = torch.ones_like(head.language.bias, dtype=torch.bool)
+    unseen[head.tokens] = False
+    with torch.no_grad():
+        head.language.bias.masked_fill_(unseen, UNSEEN)
+    fitted = fit(model, encoded[0], encoded[1], replace(settings, regime="frozen"), out, progress=False)
+    return head.state_dict(), float(fitted.best[f"eval_{task.metric.primary}"])
 
 
 def general(

@@ -156,6 +156,12 @@ def test_a_tied_head_is_berts_own(tmp_path):
     head.norm.load_state_dict(own.transform.LayerNorm.state_dict())
     head.bias.data.copy_(own.bias)
     torch.testing.assert_close(model(**batch).logits, plain("masked", folder, batch), rtol=1e-5, atol=1e-5)
+    model.head.tokens = torch.unique(batch["labels"][batch["labels"] >= 0])
+    found, told = model.train()(**batch), model.eval()(**batch).logits[:, model.head.tokens]
+    torch.testing.assert_close(found.logits, told)  # of some tokens alone while it trains
+    right = torch.searchsorted(model.head.tokens, batch["labels"][batch["asked"] >= 0].clamp(min=0))
+    assert (batch["labels"][batch["asked"] >= 0] >= 0).all()
+    torch.testing.assert_close(found.loss, torch.nn.functional.cross_entropy(told, right))
     model.save_pretrained(tmp_path / "model")
     again = KnowledgeModel.from_pretrained(tmp_path / "model", backbone)
     again.head.trained.norm.eps = head.norm.eps
