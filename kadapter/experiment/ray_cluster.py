@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from kadapter.errors import KAdapterError
 from kadapter.experiment import shares
 from kadapter.experiment.executors import Running, latest
@@ -107,6 +109,7 @@ class RayCluster:
             with _named_folder(self._folder):
                 self._cluster.shutdown()
         if self._folder is not None:
+            _end_of(self._folder)
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def room(self) -> int:
@@ -175,6 +178,14 @@ def _on_node(work: Work, cpus: int, variables: Mapping[str, str], names: Mapping
     """The task, in a Ray worker."""
     node = import_module("ray").get_runtime_context().get_node_id()
     return perform(work, cpus, variables, names.get(node, platform.node()))
+
+
+def _end_of(folder: Path) -> None:
+    """End the processes of Ray that this one started with a folder: a node that did not start leaves some."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any(str(folder) in word for word in process.cmdline()):
+                process.kill()
 
 
 def _share(resources: Mapping[str, float]) -> Share:
