@@ -60,8 +60,10 @@ def load(folder: str | Path) -> Infusion:
     path = Path(folder) / REPORT
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept.get("sha256", _hash(kept)) != _hash(kept):  # one of an older version has none
+            raise ValueError("it is not what was written")
         return Infusion(kept["summary"], kept["details"], Path(folder))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise KAdapterError(f"{path}: {error}; expected what kadapter infuse left") from None
 
 
@@ -262,11 +264,17 @@ def _leave(infusion: FactsInfusion | TreesInfusion, found: _Found, known: own.Ow
     whole = work.folder / "whole"
     shutil.rmtree(whole, ignore_errors=True)
     save_adapter(adapter, whole, backbone)
-    text = json.dumps({"summary": summary, "details": details}, ensure_ascii=False, indent=1, default=_plain)
+    found_all = json.loads(json.dumps({"summary": summary, "details": details}, default=_plain))
+    text = json.dumps(found_all | {"sha256": _hash(found_all)}, ensure_ascii=False, indent=1)
     (whole / REPORT).write_text(text + "\n", encoding="utf-8")
     whole.rename(out)
     shutil.rmtree(work.folder, ignore_errors=True)
-    return Infusion(summary, json.loads(text)["details"], out)
+    return Infusion(summary, found_all["details"], out)
+
+
+def _hash(kept: Mapping[str, Any]) -> str:
+    told = json.dumps([kept["summary"], kept["details"]], sort_keys=True)
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _both(found: _Found) -> dict[str, Answers]:

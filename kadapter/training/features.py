@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from kadapter.machine import threads
 from kadapter.model.backbone import fingerprint
 from kadapter.model.knowledge_model import KnowledgeModel
 from kadapter.model.packaged import cache_folder
-from kadapter.runs import remove_stale
+from kadapter.runs import read_json, remove_stale
 from kadapter.training.batches import Encoded, Ragged, check_links, token_cuts
 from kadapter.training.memory import kept_memory
 
@@ -220,16 +221,22 @@ def _trim(root: Path, keep: Path) -> None:
 
 def stores(root: Path | None = None) -> list[dict]:
     """One row per store: folder, backbone, kind, state indices or adapters, dtype, tokens, bytes, and when it was last
-    opened (seconds since 1970); the last opened first."""
+    opened (seconds since 1970); the last opened first. Of a damaged one its folder and bytes are known."""
     rows = []
     for path in (root or cache_root()).glob(f"*/{META}"):
-        meta = json.loads(path.read_text(encoding="utf-8"))
+        read = read_json(path)
+        meta = read if isinstance(read, dict) else {}
         row = {key: meta.get(key) for key in ("backbone", "kind", "state_indices", "adapters", "dtype")}
         size = sum(file.stat().st_size for file in path.parent.iterdir())
         rows.append(
-            {"folder": path.parent, **row, "tokens": meta["shape"][1], "bytes": size, "used": path.stat().st_mtime}
+            {"folder": path.parent, **row, "tokens": _tokens(meta), "bytes": size, "used": path.stat().st_mtime}
         )
     return sorted(rows, key=lambda row: row["used"], reverse=True)
+
+
+def _tokens(meta: Mapping[str, Any]) -> int:
+    shape = meta.get("shape")
+    return shape[1] if isinstance(shape, list) and len(shape) == 3 and isinstance(shape[1], int) else 0
 
 
 def clear(root: Path | None = None) -> tuple[int, int]:

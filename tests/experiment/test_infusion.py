@@ -95,6 +95,24 @@ def test_the_page_says_the_same_and_escapes(found):
     assert "<b>x</b>" not in page(odd)
 
 
+def test_a_changed_report_is_told(found, tmp_path):
+    whole = (found.folder / "infusion.json").read_text()
+    for content in (
+        whole.replace("paraphrase_before", "paraphrase_befose"),
+        whole[:-9],
+        "[]",
+        whole.replace("1.0", "0.9"),
+    ):
+        (tmp_path / "infusion.json").write_text(content)
+        with pytest.raises(KAdapterError, match="infusion.json: .*; expected what kadapter infuse left") as error:
+            load(tmp_path)
+        assert "\n" not in str(error.value)
+    kept = json.loads(whole)
+    del kept["sha256"]  # as an older version wrote it
+    (tmp_path / "infusion.json").write_text(json.dumps(kept))
+    assert load(tmp_path).summary == found.summary
+
+
 def test_an_existing_folder_is_refused(found, llama, pets):
     left = found.folder.with_name("pets.infusing")
     left.mkdir()

@@ -240,6 +240,7 @@ def test_files_of_the_users(tmp_path):
         (b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
             b"%c: &%c [%s]\n" % (96 + i, 96 + i, b", ".join([b"*%c" % (95 + i)] * 10)) for i in range(2, 11)
         ), "found more than 100,000 values, its anchors put in"),
+        (b"name: mine\nabout: \x00", "no YAML: unacceptable character #x0000: special characters are not allowed in"),
         (b"name: " + b"[" * 5000, "stand too deep in each other|no YAML"),
         (b"!!python/object/apply:os.system [touch evil]", "no YAML: could not determine a constructor"),
     ],

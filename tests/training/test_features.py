@@ -132,6 +132,15 @@ def test_a_store_with_one_flipped_bit_is_never_read(model, encoded, tmp_path, da
     assert torch.equal(again(np.array([1]))["states"], expected)
 
 
+def test_a_damaged_store_is_listed_and_cleared(model, encoded, tmp_path):
+    store = features.open_store(model, encoded, "states", torch.float32, tmp_path, progress=False)
+    for content in (b"", b"{", b"[]", b'{"shape": 3}', b'{"shape": [1]}', b"\xff"):
+        (store.folder / "meta.json").write_bytes(content)
+        [row] = features.stores(tmp_path)
+        assert (row["folder"], row["tokens"], row["backbone"]) == (store.folder, 0, None) and row["bytes"] > 0
+    assert features.clear(tmp_path)[0] == 1 and not store.folder.exists()
+
+
 def test_what_a_killed_build_left_goes_with_the_next(model, encoded, tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
