@@ -55,9 +55,8 @@ class Pace(TrainerCallback, ExportableState):
         self.seconds = max(self.seconds - (self._started - self._begun), self.seconds / 4)
 
     def _over(self, step: int, most: int) -> float:
-        # Time counts where it is a step ahead: where there is enough, no learning rate depends on a clock.
-        timed, stepped = (time.monotonic() - self._started) / self.seconds, step / most
-        return timed if timed > stepped + 1 / most else stepped
+        # Time counts where it is more than a step ahead: where there is enough, no learning rate depends on a clock.
+        return max(step / most, (time.monotonic() - self._started) / self.seconds - 1 / most)
 
     def on_step_begin(self, args, state, control, optimizer=None, **kwargs) -> None:
         share = max(0.0, 1 - self._over(state.global_step, state.max_steps)) * min(1.0, (state.global_step + 1) / WARM)
