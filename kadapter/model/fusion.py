@@ -142,6 +142,7 @@ class Fusion(nn.Module):
         """Let `gate` begin with the weights `softmax(-lengths)`: the posterior of the adapters, where a length is what
         the training examples cost with one of them alone, in nats (`kadapter.training.weigh`)."""
         given = torch.tensor(lengths, dtype=torch.float32)
+        assert isinstance(self.choice, Gate)
         self.choice.bias.data.copy_((given.min() - given) / STEEP)
 
     def _drop(self, there: Bool[Tensor, "batch adapters"]) -> Bool[Tensor, "batch adapters"]:
