@@ -293,6 +293,7 @@ def _unshared(value: Any, where: str) -> Any:
 
 
 def _shown(text: str) -> str:
+    text = text if text.isprintable() else repr(text)  # one line, whatever a shell passed on
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

@@ -191,6 +191,13 @@ def test_a_mistake_is_one_sentence(override, message):
     assert "\n" not in str(error.value) and len(str(error.value)) < 500
 
 
+@pytest.mark.parametrize("override", ["seeds=[0,\n1", "a\nb", "seeds={a: 1\nb: [}"])
+def test_an_override_of_two_lines_is_told_in_one(override):
+    with pytest.raises(KAdapterError) as told:
+        preset.load("embedded", [override])
+    assert "\n" not in str(told.value) and "\\n" in str(told.value)
+
+
 def test_overrides_set_single_values():
     changed = preset.load(
         "embedded",
