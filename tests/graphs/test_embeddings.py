@@ -61,7 +61,7 @@ def test_any_bytes_are_read_or_refused_in_one_sentence(file, tmp_path_factory, d
     [
         ("entity2id.txt", "4\nQ11 0\nQ5 1\nQ42 2\nQ7 3\n"),
         ("entity2id.txt", "4\r\nQ5\t1\r\nQ7\t3\r\nQ11\t0\r\nQ42\t2"),
-        ("entity2id.txt", gzip.compress(b"4\nQ11\t0\nQ5\t1\nQ42\t2\nQ7\t3\n")),
+        ("entity2id.txt", gzip.compress(b"4\nQ11\t0\nQ5\t1\nQ42\t2\nQ7\t3\n", mtime=0)),
         ("entities.tsv", "id\tcui\n0\tQ11\n1\tQ5\n2\tQ42\n3\tQ7\n"),
     ],
 )
