@@ -1,6 +1,5 @@
 """Notebooks opened by hand beside a finished `make run` show its runs, and make no smaller world again."""
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -34,11 +33,12 @@ def place(tmp_path_factory):
 
 def execute(place: Path, notebook: str, **parameters):
     """The cells of a notebook executed in this folder, as papermill executes it for the pipeline."""
-    with contextlib.chdir(place):
-        arguments = (workbench.NOTEBOOKS / notebook, place / notebook, parameters, place / "log", dict(os.environ))
-        process = stage_process.start(*arguments)
-        process.join()
-    assert process.exitcode == 0, (place / "log").read_text()[-3000:]
+    log = place / "log"
+    process = stage_process.start(
+        workbench.NOTEBOOKS / notebook, place / notebook, parameters, log, dict(os.environ), place
+    )
+    process.join()
+    assert process.exitcode == 0, log.read_text()[-3000:]
     return nbformat.read(place / notebook, 4).cells
 
 

@@ -1,6 +1,5 @@
 """Every notebook runs from plain papermill with its defaults, refuses a bad parameter, and is committed bare."""
 
-import contextlib
 import json
 import os
 import re
@@ -49,9 +48,8 @@ def test_every_notebook_is_known():
 
 def execute(place, name, executed, **parameters) -> bool:
     """Whether papermill executed every cell of a notebook in this folder, as the pipeline calls it."""
-    with contextlib.chdir(place):
-        process = stage_process.start(FOLDER / name, executed, parameters, place / "log", dict(os.environ))
-        process.join()
+    process = stage_process.start(FOLDER / name, executed, parameters, place / "log", dict(os.environ), place)
+    process.join()
     return process.exitcode == 0
 
 
