@@ -7,7 +7,7 @@ from typing import Any
 from kadapter.experiment import preset, small_runs
 
 ROOT = "runs/notebook-map-tuning"
-SMALL = (  # few entities, one task, one way of tuning, one seed
+SMALL = (  # few entities, one task, one domain, one way of tuning, one seed
     "data.world.entities=120",
     "map_tuning.embeddings.epochs=40",
     "map_tuning.language.epochs=2",
@@ -26,7 +26,7 @@ SMALL = (  # few entities, one task, one way of tuning, one seed
 def load() -> dict[str, Any]:
     """The preset `map_tuning` in small."""
     found = preset.load("map_tuning", SMALL)
-    section = found["map_tuning"]
+    section = {name: value for name, value in found["map_tuning"].items() if name != "domains"}
     return found | {"map_tuning": section | {"tasks": {"typing": section["tasks"]["typing"]}}}
 
 
