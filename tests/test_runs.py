@@ -35,7 +35,7 @@ def test_a_run_is_not_there_until_it_is_whole(tmp_path):
     assert (result["n"], result["seeds"], result["data_hash"]) == (7, [0], "d")
     assert set(result) == {
         *("preset", "stage", "name", "parameters", "metrics", "n", "seeds", "wall_seconds", "versions", "machine"),
-        *("finished", "commit", "data_hash", "backbone_fingerprint", "rows"),
+        *("finished", "commit", "data_hash", "backbone_fingerprint", "rows", "processor_seconds", "peak_memory_gib"),
     }  # fmt: skip
     assert result["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert abs(datetime.now(UTC) - datetime.fromisoformat(result["finished"])).total_seconds() < 60

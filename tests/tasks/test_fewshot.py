@@ -92,7 +92,8 @@ def test_intervals_are_over_episodes():
     assert counts.tolist() == [[3, 3], [1, 3]]
     assert metric(predictions, references) == {"accuracy": pytest.approx(4 / 6)}
     found = statistics.interval(counts[None], metric)
-    assert found["n"] == 2 and found["ci_low"] == pytest.approx(1 / 3) and found["ci_high"] == pytest.approx(1)
+    assert found["n"] == 2  # resamples of two episodes: both the first, both the second, or one of each
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((1 / 3, 1), abs=0.02)
 
 
 def test_segments_reach_the_backbone(tokenizer, backbone):
